@@ -1,0 +1,64 @@
+#include "heap/huge_block.h"
+
+#include <algorithm>
+#include <new>
+
+#include "heap/poison.h"
+#include "heap/region_map.h"
+
+namespace offheap::heap {
+
+namespace {
+
+[[nodiscard]] std::size_t header_bytes() { return round_up(sizeof(HugeBlock), os::page_size()); }
+
+}  // namespace
+
+os::Result<HugeBlock*> HugeBlock::make(Heap* heap, Layout layout) {
+  // Neither sum wraps: a layout holds at most 2^47 bytes and aligns to at most 2^26.
+  const std::size_t offset = std::max(kHeaderBytes, layout.align());
+  const std::size_t usable = round_up(std::max<std::size_t>(layout.size(), 1), std::max(os::page_size(), kPageBytes));
+  const std::size_t reserved = round_up(offset + usable, kRegionBytes);
+  const auto range = take_address_space(reserved);
+  if (!range.ok()) return range.error();
+  std::byte* const start = range.value().start;
+  auto ready = os::commit(start, header_bytes());
+  if (ready.ok()) ready = os::commit(start + offset, usable);
+  if (!ready.ok()) {
+    give_back_address_space(start, reserved);
+    return ready.error();
+  }
+  auto* const block = new (start) HugeBlock;
+  block->head = {heap, reserved, ReservationKind::kHuge};
+  block->offset = offset;
+  block->usable = usable;
+  block->pristine = range.value().pristine;
+  const auto entered = region_map::enter(&block->head);
+  if (!entered.ok()) {
+    give_back_address_space(start, reserved);
+    return entered.error();
+  }
+  return block;
+}
+
+void HugeBlock::release(HugeBlock* block) {
+  const std::size_t bytes = block->head.bytes;
+  region_map::remove(&block->head);
+  give_back_address_space(reinterpret_cast<std::byte*>(block), bytes);
+}
+
+bool HugeBlock::resize(std::size_t size) {
+  const std::size_t wanted = round_up(size, std::max(os::page_size(), kPageBytes));
+  if (wanted > head.bytes - offset) return false;
+  if (wanted > usable) {
+    if (!os::commit(start() + usable, wanted - usable).ok()) return false;
+  } else if (wanted < usable) {
+    if (!os::decommit(start() + wanted, usable - wanted).ok()) return false;
+  }
+  usable = wanted;
+  return true;
+}
+
+std::size_t HugeBlock::committed_bytes() const { return header_bytes() + usable; }
+
+}  // namespace offheap::heap

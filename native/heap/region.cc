@@ -1,0 +1,163 @@
+#include "heap/region.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "heap/poison.h"
+#include "heap/region_map.h"
+
+namespace offheap::heap {
+
+namespace {
+
+// Commit at least this much at once, doubling with the region, up to the larger: about ten calls for a whole region.
+constexpr std::uint32_t kMinCommitPages = pages_for(std::size_t{256} << 10);
+constexpr std::uint32_t kMaxCommitPages = pages_for(std::size_t{16} << 20);
+
+// Span records are committed this many bytes at first, then as many as there are. A multiple of every page size.
+constexpr std::size_t kMetadataStep = std::size_t{64} << 10;
+
+constexpr std::size_t kSpanPoolOffset = round_up(sizeof(Region), alignof(Span));
+
+}  // namespace
+
+static_assert(sizeof(Region) + sizeof(Span) * (std::size_t{kDataPages} + 1) <= kRegionMetadataBytes,
+              "the metadata area holds a span record for every page");
+
+os::Result<Region*> Region::make(Heap* heap) {
+  const auto range = take_address_space(kRegionBytes);
+  if (!range.ok()) return range.error();
+  std::byte* const start = range.value().start;
+  // The header and the first span records.
+  constexpr std::size_t kFirstStep = round_up(kSpanPoolOffset, kMetadataStep) + kMetadataStep;
+  const auto committed = os::commit(start, kFirstStep);
+  if (!committed.ok()) {
+    give_back_address_space(start, kRegionBytes);
+    return committed.error();
+  }
+  if (!range.value().pristine) std::memset(start, 0, kFirstStep);
+  // Not `Region{}`: that would touch every page of the arrays, which the kernel has zeroed already.
+  auto* const region = reinterpret_cast<Region*>(start);
+  new (&region->head) ReservationHead{heap, kRegionBytes, ReservationKind::kRegion};
+  region->committed_metadata = static_cast<std::uint32_t>(kFirstStep);
+  region->metadata_is_zero = range.value().pristine;
+  if (!range.value().pristine) region->dirty.set({0, kDataPages});
+  const auto entered = region_map::enter(&region->head);
+  if (!entered.ok()) {
+    give_back_address_space(start, kRegionBytes);
+    return entered.error();
+  }
+  region->mark_ends(*region->take_span({0, kDataPages}, SpanKind::kFree));
+  return region;
+}
+
+void Region::release(Region* region) {
+  region_map::remove(&region->head);
+  give_back_address_space(region->start(), kRegionBytes);
+}
+
+os::Result<Done> Region::provide_spans(std::uint32_t count) {
+  // take_span() makes records at the end of the pool too; those it can make without a commit count as provided.
+  const std::size_t needed = kSpanPoolOffset + sizeof(Span) * (std::size_t{spans_made} + count);
+  if (spans_unused >= count || needed <= committed_metadata) return Done{};
+  const std::size_t step = std::min<std::size_t>(committed_metadata, kRegionMetadataBytes - committed_metadata);
+  const auto more = os::commit(start() + committed_metadata, step);
+  if (!more.ok()) return more;
+  // Address space that was refused by the kernel before may come back with old records in it.
+  if (!metadata_is_zero) std::memset(start() + committed_metadata, 0, step);
+  committed_metadata += static_cast<std::uint32_t>(step);
+  return Done{};
+}
+
+Span* Region::take_span(PageRange pages, SpanKind kind) {
+  Span* span = unused_spans;
+  if (span != nullptr) {
+    unused_spans = span->next;
+    --spans_unused;
+  } else {
+    span = span_pool() + spans_made;
+    ++spans_made;
+  }
+  span->pages = pages;
+  span->kind = kind;
+  span->next = nullptr;
+  span->previous = nullptr;
+  return span;
+}
+
+void Region::drop_span(Span* span) {
+  span->kind = SpanKind::kUnused;
+  span->pages = {};
+  span->next = unused_spans;
+  unused_spans = span;
+  ++spans_unused;
+}
+
+void Region::mark_ends(const Span& span) {
+  const std::uint16_t index = index_of(&span);
+  span_of_page[span.pages.first] = index;
+  span_of_page[span.pages.end() - 1] = index;
+}
+
+void Region::mark_all(const Span& span) {
+  std::fill_n(span_of_page.begin() + span.pages.first, span.pages.count, index_of(&span));
+}
+
+os::Result<Done> Region::commit(PageRange pages) {
+  const std::uint32_t first = committed.first_clear(pages.first, pages.end());
+  if (first == pages.end()) return Done{};
+  const std::uint32_t step = std::clamp(committed_pages, kMinCommitPages, kMaxCommitPages);
+  const std::uint32_t wanted = std::min(kDataPages, std::max(pages.end(), first + step));
+  // Not beyond the next committed page, unless it is one of those asked for.
+  const std::uint32_t end = std::max(pages.end(), committed.first_set(std::min(pages.end(), wanted), wanted));
+  const auto per_os_page = static_cast<std::uint32_t>(std::max(os::page_size(), kPageBytes) / kPageBytes);
+  const std::uint32_t from = first / per_os_page * per_os_page;
+  const std::uint32_t to = std::min(kDataPages, (end + per_os_page - 1) / per_os_page * per_os_page);
+  const PageRange range{from, to - from};
+  const auto answer = os::commit(address_of(range.first), bytes_of(range.count));
+  if (!answer.ok()) return answer;
+  committed_pages += range.count - committed.count(range);
+  committed.set(range);
+  return Done{};
+}
+
+Region::Decommitted Region::decommit(PageRange pages) {
+  Decommitted done;
+  const auto per_os_page = static_cast<std::uint32_t>(std::max(os::page_size(), kPageBytes) / kPageBytes);
+  for (PageRange run = committed.next_set_run(pages.first, pages.end()); run.count > 0;
+       run = committed.next_set_run(run.end(), pages.end())) {
+    const std::uint32_t from = (run.first + per_os_page - 1) / per_os_page * per_os_page;
+    const std::uint32_t to = run.end() / per_os_page * per_os_page;
+    if (from >= to) continue;
+    const PageRange whole{from, to - from};
+    std::byte* const address = address_of(whole.first);
+    poison::lift(address, bytes_of(whole.count));
+    if (os::decommit(address, bytes_of(whole.count)).ok()) {
+      committed.clear(whole);
+      dirty.clear(whole);
+      committed_pages -= whole.count;
+      done.pages += whole.count;
+      continue;
+    }
+    // Refused, most likely for too many mappings: the pages stay committed, their memory goes back all the same.
+    ++done.refusals;
+    const bool discarded = os::advise(address, bytes_of(whole.count), os::Advice::kDiscard).ok();
+    if (discarded && os::kDiscardedReadsZero) dirty.clear(whole);
+  }
+  return done;
+}
+
+void Region::zero(std::byte* from, std::size_t bytes) {
+  const auto offset = static_cast<std::size_t>(from - address_of(0));
+  const std::size_t end = offset + bytes;
+  const std::uint32_t end_page = pages_for(end);
+  for (PageRange run = dirty.next_set_run(static_cast<std::uint32_t>(offset >> kPageShift), end_page); run.count > 0;
+       run = dirty.next_set_run(run.end(), end_page)) {
+    const std::size_t first = std::max(offset, bytes_of(run.first));
+    const std::size_t last = std::min(end, bytes_of(run.end()));
+    std::memset(address_of(0) + first, 0, last - first);
+  }
+}
+
+}  // namespace offheap::heap

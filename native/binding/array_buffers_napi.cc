@@ -1,0 +1,67 @@
+// External ArrayBuffers of Node-API. The finalizer runs on the environment's thread at a later turn of the event loop,
+// after a detach as well as after a collection, and never during a long synchronous stretch. So a block that is freed
+// goes back in the call that frees it, and the finalizer only deletes the lease.
+#include "binding/array_buffers.h"
+#include "binding/environment.h"
+
+namespace offheap::binding::array_buffers {
+
+namespace {
+
+void finalize(napi_env, void*, void* hint) {
+  auto* const lease = static_cast<Lease*>(hint);
+  if (lease->stands()) lease->heap->reclaim(lease);
+  delete lease;
+}
+
+}  // namespace
+
+const char* name() { return "napi"; }
+
+Napi::Value create(Napi::Env env, Lease* lease) {
+  napi_value buffer = nullptr;
+  const napi_status status =
+      napi_create_external_arraybuffer(env, lease->address, lease->size, finalize, lease, &buffer);
+  if (status == napi_ok) return {env, buffer};
+  if (status == napi_no_external_buffers_allowed) {
+    // The runtime has not seen the lease.
+    if (lease->stands()) lease->heap->give_back(lease);
+    delete lease;
+    Environment::of(env).raise(env, Environment::Complaint::kNoExternalBuffers);
+    return {};
+  }
+  // Whether the finalizer was or will be called is not said. It may not find a standing lease; deleting is left to it.
+  if (lease->stands()) lease->heap->give_back(lease);
+  if (!env.IsExceptionPending())
+    Napi::Error::New(env, "The runtime refused an ArrayBuffer").ThrowAsJavaScriptException();
+  return {};
+}
+
+Detached detach(Napi::Env env, Napi::Value buffer) {
+  const Napi::Function transfer = Environment::of(env).transfer();
+  if (transfer.IsEmpty()) {
+    return napi_detach_arraybuffer(env, buffer) == napi_ok ? Detached::kYes : Detached::kLocked;
+  }
+  napi_value zero = nullptr;
+  napi_create_uint32(env, 0, &zero);
+  if (napi_call_function(env, buffer, transfer, 1, &zero, nullptr) != napi_ok) {
+    napi_value ignored = nullptr;
+    napi_get_and_clear_last_exception(env, &ignored);
+  }
+  // Asked rather than believed: a block is never taken back while a view of it may be alive.
+  bool detached = false;
+  napi_is_detached_arraybuffer(env, buffer, &detached);
+  return detached ? Detached::kYes : Detached::kLocked;
+}
+
+Memory memory_of(Napi::Env env, Napi::Value value) {
+  Memory memory;
+  void* address = nullptr;
+  if (!value.IsArrayBuffer() || napi_get_arraybuffer_info(env, value, &address, &memory.bytes) != napi_ok)
+    return memory;
+  memory.address = static_cast<std::byte*>(address);
+  if (memory.bytes == 0) napi_is_detached_arraybuffer(env, value, &memory.detached);
+  return memory;
+}
+
+}  // namespace offheap::binding::array_buffers

@@ -1,0 +1,50 @@
+// JavaScript's side of a heap: the class lib/native.ts calls NativeHeap.
+#ifndef OFFHEAP_BINDING_HEAP_OBJECT_H_
+#define OFFHEAP_BINDING_HEAP_OBJECT_H_
+
+#include <napi.h>
+
+#include "binding/leases.h"
+
+namespace offheap::binding {
+
+// Wraps one LeasedHeap, which outlives it while blocks do. Every method checks its arguments again, whatever
+// TypeScript has checked: wrong ones are a TypeError or RangeError. A wrong receiver is refused by the runtime before
+// a method here is reached.
+class HeapObject : public Napi::ObjectWrap<HeapObject> {
+ public:
+  [[nodiscard]] static Napi::Function define(Napi::Env env);
+
+  explicit HeapObject(const Napi::CallbackInfo& info);
+  ~HeapObject() override;
+
+ private:
+  Napi::Value alloc(const Napi::CallbackInfo& info);
+  void free(const Napi::CallbackInfo& info);
+  Napi::Value realloc(const Napi::CallbackInfo& info);
+  Napi::Value owns(const Napi::CallbackInfo& info);
+  Napi::Value usable_size(const Napi::CallbackInfo& info);
+  Napi::Value address_of(const Napi::CallbackInfo& info);
+  Napi::Value bytes_in_use(const Napi::CallbackInfo& info);
+  Napi::Value blocks_in_use(const Napi::CallbackInfo& info);
+  Napi::Value stats(const Napi::CallbackInfo& info);
+  Napi::Value snapshot(const Napi::CallbackInfo& info);
+  Napi::Value trim(const Napi::CallbackInfo& info);
+  Napi::Value decay(const Napi::CallbackInfo& info);
+  void close(const Napi::CallbackInfo& info);
+
+  // The lease on the block `value` is a buffer over; null, with an exception pending, if there is none.
+  [[nodiscard]] Lease* lease_of(Napi::Env env, Napi::Value value);
+  [[nodiscard]] Napi::Value grow(Napi::Env env, Napi::Value buffer, Lease* lease, heap::Layout layout);
+  [[nodiscard]] Napi::Value shrink(Napi::Env env, Napi::Value buffer, Lease* lease, heap::Layout layout);
+  [[nodiscard]] Napi::Value move(Napi::Env env, Napi::Value buffer, Lease* lease, heap::Layout layout,
+                                 const heap::Heap::Move& move);
+  [[nodiscard]] Napi::Value replace(Napi::Env env, Napi::Value buffer, Lease* lease, std::byte* address,
+                                    heap::Layout layout);
+
+  LeasedHeap* leased_ = nullptr;  // null if the constructor threw
+};
+
+}  // namespace offheap::binding
+
+#endif  // OFFHEAP_BINDING_HEAP_OBJECT_H_

@@ -1,0 +1,17 @@
+// A heap as plain JavaScript objects, for pictures and for people.
+#ifndef OFFHEAP_BINDING_SNAPSHOT_H_
+#define OFFHEAP_BINDING_SNAPSHOT_H_
+
+#include <napi.h>
+
+#include "binding/leases.h"
+
+namespace offheap::binding {
+
+// NativeSnapshot and NativeStats of lib/native.ts.
+[[nodiscard]] Napi::Object make_snapshot(Napi::Env env, LeasedHeap& leased);
+[[nodiscard]] Napi::Object make_statistics(Napi::Env env, LeasedHeap& leased);
+
+}  // namespace offheap::binding
+
+#endif  // OFFHEAP_BINDING_SNAPSHOT_H_

@@ -61,6 +61,7 @@
       "sources": [
         "native/binding/addon.cc",
         "native/binding/array_buffers_napi.cc",
+        "native/binding/departure_watch.cc",
         "native/binding/environment.cc",
         "native/binding/heap_object.cc",
         "native/binding/leases.cc",

@@ -11,15 +11,23 @@ namespace offheap::binding {
 
 namespace {
 
-void initialize_hooks(const Napi::CallbackInfo& info) {
+void initialize(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const Napi::Value factory = info[0].IsObject() ? info[0].As<Napi::Object>().Get("createError") : env.Undefined();
+  if (!info[0].IsObject()) {
+    Napi::TypeError::New(env, "hooks must be an object").ThrowAsJavaScriptException();
+    return;
+  }
+  const auto hooks = info[0].As<Napi::Object>();
+  const Napi::Value factory = hooks.Get("createError");
   if (env.IsExceptionPending()) return;
-  if (!factory.IsFunction()) {
-    Napi::TypeError::New(env, "createError must be a function").ThrowAsJavaScriptException();
+  const Napi::Value main_thread = hooks.Get("isMainThread");
+  if (env.IsExceptionPending()) return;
+  if (!factory.IsFunction() || !(main_thread.IsBoolean() || main_thread.IsUndefined())) {
+    Napi::TypeError::New(env, "createError must be a function and isMainThread a boolean").ThrowAsJavaScriptException();
     return;
   }
   Environment::of(env).set_error_factory(factory.As<Napi::Function>());
+  if (main_thread.ToBoolean().Value()) Environment::of(env).set_main_thread();
 }
 
 Napi::Object make_addon(Napi::Env env, Napi::Object exports) {
@@ -32,7 +40,7 @@ Napi::Object make_addon(Napi::Env env, Napi::Object exports) {
   exports.Set("maxBucketSize", static_cast<double>(heap::kMaxClassBytes));
   exports.Set("maxBuckets", static_cast<double>(heap::kMaxClasses));
   exports.Set("decayMilliseconds", static_cast<double>(heap::kDecayMilliseconds));
-  exports.Set("initialize", Napi::Function::New(env, initialize_hooks, "initialize"));
+  exports.Set("initialize", Napi::Function::New(env, initialize, "initialize"));
   return exports;
 }
 

@@ -14,6 +14,24 @@ void finalize(napi_env, void*, void* hint) {
   delete lease;
 }
 
+// The same for a buffer made in a worker. What has left keeps its lease, and with it its heap, for good: nobody will
+// tell us when its last reader is done.
+void finalize_in_worker(napi_env env, void* data, void* hint) {
+  auto* const buffer = static_cast<DepartureWatch::Buffer*>(hint);
+  buffer->watch->remove(env, buffer);
+  if (!buffer->lease->stands() || !buffer->has_left) finalize(env, data, buffer->lease);
+  delete buffer;
+}
+
+napi_status create_in_worker(Napi::Env env, Lease* lease, napi_value* value) {
+  auto* const buffer = new DepartureWatch::Buffer{.lease = lease};
+  const napi_status status =
+      napi_create_external_arraybuffer(env, lease->address, lease->size, finalize_in_worker, buffer, value);
+  if (status == napi_ok) Environment::of(env).departure_watch().add(env, buffer, *value);
+  if (status == napi_no_external_buffers_allowed) delete buffer;
+  return status;
+}
+
 }  // namespace
 
 const char* name() { return "napi"; }
@@ -21,7 +39,9 @@ const char* name() { return "napi"; }
 Napi::Value create(Napi::Env env, Lease* lease) {
   napi_value buffer = nullptr;
   const napi_status status =
-      napi_create_external_arraybuffer(env, lease->address, lease->size, finalize, lease, &buffer);
+      Environment::of(env).buffers_may_outlive_it()
+          ? create_in_worker(env, lease, &buffer)
+          : napi_create_external_arraybuffer(env, lease->address, lease->size, finalize, lease, &buffer);
   if (status == napi_ok) return {env, buffer};
   if (status == napi_no_external_buffers_allowed) {
     // The runtime has not seen the lease.
@@ -38,7 +58,7 @@ Napi::Value create(Napi::Env env, Lease* lease) {
 }
 
 Detached detach(Napi::Env env, Napi::Value buffer) {
-  const Napi::Function transfer = Environment::of(env).transfer();
+  const Napi::Function transfer = Environment::of(env).safe_detach();
   if (transfer.IsEmpty()) {
     return napi_detach_arraybuffer(env, buffer) == napi_ok ? Detached::kYes : Detached::kLocked;
   }

@@ -28,14 +28,15 @@ const char* code_of(heap::Refusal reason) {
 }  // namespace
 
 Environment::Environment(Napi::Env env) {
-  const napi_node_version* version = nullptr;
-  if (napi_get_node_version(env, &version) == napi_ok && version->major < kFirstNodeWithDetachKeys) return;
   const Napi::Value constructor = env.Global().Get("ArrayBuffer");
   if (!constructor.IsFunction()) return;
   const Napi::Value prototype = constructor.As<Napi::Object>().Get("prototype");
   if (!prototype.IsObject()) return;
   const Napi::Value transfer = prototype.As<Napi::Object>().Get("transfer");
-  if (transfer.IsFunction()) transfer_ = Napi::Persistent(transfer.As<Napi::Function>());
+  if (!transfer.IsFunction()) return;
+  transfer_ = Napi::Persistent(transfer.As<Napi::Function>());
+  const napi_node_version* version = nullptr;
+  has_detach_keys_ = napi_get_node_version(env, &version) != napi_ok || version->major >= kFirstNodeWithDetachKeys;
 }
 
 void Environment::raise(Napi::Env env, const heap::Failure& failure) const {

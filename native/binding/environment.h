@@ -4,6 +4,7 @@
 
 #include <napi.h>
 
+#include "binding/departure_watch.h"
 #include "heap/types.h"
 
 namespace offheap::binding {
@@ -11,7 +12,7 @@ namespace offheap::binding {
 // Owned by its environment and used on its thread only.
 class Environment {
  public:
-  // Remembers `ArrayBuffer.prototype.transfer` before anybody's code can replace it, where detaching needs it.
+  // Remembers `ArrayBuffer.prototype.transfer`, where there is one, before anybody's code replaces it.
   explicit Environment(Napi::Env env);
 
   [[nodiscard]] static Environment& of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
@@ -19,8 +20,15 @@ class Environment {
   // The factory that turns a failure into an error: `(failure) => Error`.
   void set_error_factory(Napi::Function factory) { create_error_ = Napi::Persistent(factory); }
 
-  // Empty where the runtime's own detach is safe.
-  [[nodiscard]] Napi::Function transfer() const { return transfer_.IsEmpty() ? Napi::Function() : transfer_.Value(); }
+  // This environment lasts as long as the process: nobody can hold a buffer of it when it ends.
+  void set_main_thread() { ends_before_process_ = false; }
+  // Whether a buffer may leave this environment (by transfer() and then postMessage()) and be in use when it ends.
+  [[nodiscard]] bool buffers_may_outlive_it() const { return ends_before_process_ && !transfer_.IsEmpty(); }
+
+  [[nodiscard]] DepartureWatch& departure_watch() { return departure_watch_; }
+
+  // `ArrayBuffer.prototype.transfer` where the runtime's own detach is not safe, else empty.
+  [[nodiscard]] Napi::Function safe_detach() const { return has_detach_keys_ ? transfer_.Value() : Napi::Function(); }
 
   // Makes what `failure` says the pending exception.
   void raise(Napi::Env env, const heap::Failure& failure) const;
@@ -32,6 +40,9 @@ class Environment {
 
   Napi::FunctionReference create_error_;
   Napi::FunctionReference transfer_;
+  DepartureWatch departure_watch_;
+  bool has_detach_keys_ = false;
+  bool ends_before_process_ = true;
 };
 
 }  // namespace offheap::binding

@@ -1,0 +1,70 @@
+#include "binding/departure_watch.h"
+
+namespace offheap::binding {
+
+namespace {
+
+// What a sentinel's finalizer is told: whose it is, and which.
+struct Sentinel {
+  DepartureWatch* watch;
+  std::uint64_t number;
+};
+
+// Sentinels are buffers over this byte. Nobody ever sees one.
+std::byte sentinel_byte{};
+
+}  // namespace
+
+void DepartureWatch::add(napi_env env, Buffer* buffer, napi_value value) {
+  buffer->watch = this;
+  buffer->next = first_;
+  if (first_ != nullptr) first_->previous = buffer;
+  first_ = buffer;
+  napi_create_reference(env, value, 0, &buffer->reference);
+  renew_sentinel(env);
+}
+
+void DepartureWatch::remove(napi_env env, Buffer* buffer) {
+  (buffer->previous != nullptr ? buffer->previous->next : first_) = buffer->next;
+  if (buffer->next != nullptr) buffer->next->previous = buffer->previous;
+  if (buffer->reference != nullptr) napi_delete_reference(env, buffer->reference);
+}
+
+void DepartureWatch::renew_sentinel(napi_env env) {
+  auto* const sentinel = new Sentinel{this, ++sentinels_};
+  napi_value value = nullptr;
+  const napi_status status =
+      napi_create_external_arraybuffer(env, &sentinel_byte, sizeof sentinel_byte, on_sentinel_end, sentinel, &value);
+  if (status != napi_ok) {
+    // The newest buffer has no sentinel after it. If the worker ended now, its block would be kept for good rather
+    // than given back while somebody may read it.
+    first_->has_left = true;
+    return;
+  }
+  if (sentinel_ != nullptr) napi_delete_reference(env, sentinel_);
+  sentinel_ = nullptr;
+  napi_create_reference(env, value, 1, &sentinel_);
+}
+
+void DepartureWatch::on_sentinel_end(napi_env env, void*, void* hint) {
+  auto* const sentinel = static_cast<Sentinel*>(hint);
+  // Older ones are collected as garbage; the newest is referenced and ends with the environment.
+  if (sentinel->number == sentinel->watch->sentinels_) sentinel->watch->look(env);
+  delete sentinel;
+}
+
+void DepartureWatch::look(napi_env env) {
+  const Napi::HandleScope scope(env);
+  for (Buffer* buffer = first_; buffer != nullptr; buffer = buffer->next) {
+    napi_value value = nullptr;
+    bool has_memory = false;
+    if (buffer->reference != nullptr && napi_get_reference_value(env, buffer->reference, &value) == napi_ok &&
+        value != nullptr) {
+      bool detached = true;
+      has_memory = napi_is_detached_arraybuffer(env, value, &detached) == napi_ok && !detached;
+    }
+    if (!has_memory) buffer->has_left = true;
+  }
+}
+
+}  // namespace offheap::binding

@@ -1,0 +1,170 @@
+// The native engine against malloc, in one program: no JavaScript, one thread. Each workload runs in turn on both, for
+// several rounds; what counts is the ratio within a round, since the machine's speed drifts between rounds.
+//
+//   make -C bench/engine run            a table
+//   make -C bench/engine run ARGS=json  the same for machines
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "heap/heap.h"
+
+namespace {
+
+using offheap::heap::Fill;
+using offheap::heap::Heap;
+using offheap::heap::Layout;
+
+struct Malloc {
+  static constexpr const char* kName = "malloc";
+  void* allocate(std::size_t size) { return std::malloc(size); }
+  void free(void* block, std::size_t) { std::free(block); }
+};
+
+class Engine {
+ public:
+  static constexpr const char* kName = "offheap";
+  Engine() : heap_(Heap::create({}).value()) {}
+  ~Engine() { Heap::destroy(heap_); }
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  void* allocate(std::size_t size) { return heap_->allocate(*Layout::of(size), Fill::kAnything).value().address; }
+  void free(void* block, std::size_t size) {
+    if (!heap_->free(static_cast<std::byte*>(block), size).ok()) std::abort();
+  }
+
+ private:
+  Heap* heap_;
+};
+
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : state_(seed) {}
+  std::uint64_t next() {
+    state_ ^= state_ << 13;
+    state_ ^= state_ >> 7;
+    state_ ^= state_ << 17;
+    return state_;
+  }
+  std::size_t between(std::size_t low, std::size_t high) { return low + next() % (high - low + 1); }
+
+ private:
+  std::uint64_t state_;
+};
+
+struct Held {
+  void* block;
+  std::size_t size;
+};
+
+double nanoseconds(const std::function<void()>& work, std::size_t operations) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  const std::chrono::duration<double, std::nano> taken = std::chrono::steady_clock::now() - start;
+  return taken.count() / static_cast<double>(operations);
+}
+
+// Every block's first byte is written: an allocator that hands out cold memory pays for it.
+void touch(void* block) { *static_cast<volatile char*>(block) = 1; }
+
+template <typename Allocator>
+double pair(std::size_t size, std::size_t live) {
+  Allocator allocator;
+  std::vector<Held> held(live);
+  for (Held& each : held) {
+    each = {allocator.allocate(size), size};
+    touch(each.block);
+  }
+  constexpr std::size_t kPairs = 3'000'000;
+  const double result = nanoseconds(
+      [&] {
+        for (std::size_t index = 0; index < kPairs; ++index) {
+          void* const block = allocator.allocate(size);
+          touch(block);
+          allocator.free(block, size);
+        }
+      },
+      kPairs);
+  for (const Held& each : held) allocator.free(each.block, each.size);
+  return result;
+}
+
+template <typename Allocator>
+double replacement(std::size_t low, std::size_t high, std::size_t live, std::size_t operations) {
+  Allocator allocator;
+  Random random(12345);
+  std::vector<Held> held(live);
+  for (Held& each : held) {
+    each.size = random.between(low, high);
+    each.block = allocator.allocate(each.size);
+    touch(each.block);
+  }
+  const double result = nanoseconds(
+      [&] {
+        for (std::size_t index = 0; index < operations; ++index) {
+          Held& each = held[random.next() % live];
+          allocator.free(each.block, each.size);
+          each.size = random.between(low, high);
+          each.block = allocator.allocate(each.size);
+          touch(each.block);
+        }
+      },
+      operations);
+  for (const Held& each : held) allocator.free(each.block, each.size);
+  return result;
+}
+
+struct Workload {
+  std::string name;
+  std::function<double()> ours;
+  std::function<double()> theirs;
+};
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const bool json = argc > 1 && std::strcmp(argv[1], "json") == 0;
+  constexpr int kRounds = 7;
+  const std::vector<Workload> workloads{
+      {"64 B pair, 10 live", [] { return pair<Engine>(64, 10); }, [] { return pair<Malloc>(64, 10); }},
+      {"64 B pair, 1,000,000 live", [] { return pair<Engine>(64, 1'000'000); },
+       [] { return pair<Malloc>(64, 1'000'000); }},
+      {"64 KiB pair, 10 live", [] { return pair<Engine>(65536, 10); }, [] { return pair<Malloc>(65536, 10); }},
+      {"4 MiB pair, 4 live", [] { return pair<Engine>(4U << 20, 4); }, [] { return pair<Malloc>(4U << 20, 4); }},
+      {"random 16 to 1,024 B, 10,000 live", [] { return replacement<Engine>(16, 1024, 10'000, 3'000'000); },
+       [] { return replacement<Malloc>(16, 1024, 10'000, 3'000'000); }},
+      {"random 16 to 4,096 B, 100,000 live", [] { return replacement<Engine>(16, 4096, 100'000, 3'000'000); },
+       [] { return replacement<Malloc>(16, 4096, 100'000, 3'000'000); }},
+      {"random 16 to 512 B, 200,000 live", [] { return replacement<Engine>(16, 512, 200'000, 3'000'000); },
+       [] { return replacement<Malloc>(16, 512, 200'000, 3'000'000); }},
+      {"random 1 to 512 KiB, 1,000 live", [] { return replacement<Engine>(1024, 524288, 1'000, 1'000'000); },
+       [] { return replacement<Malloc>(1024, 524288, 1'000, 1'000'000); }},
+  };
+  if (!json) std::printf("%-36s %10s %10s %7s  %s\n", "ns per free + alloc", "offheap", "malloc", "ratio", "least to most");
+  for (const Workload& workload : workloads) {
+    std::vector<double> ours;
+    std::vector<double> theirs;
+    std::vector<double> ratios;
+    for (int round = 0; round < kRounds; ++round) {
+      ours.push_back(workload.ours());
+      theirs.push_back(workload.theirs());
+      ratios.push_back(ours.back() / theirs.back());
+    }
+    const auto [least, most] = std::ranges::minmax(ratios);
+    std::printf(json ? "{\"workload\":\"%s\",\"offheap\":%.2f,\"malloc\":%.2f,\"ratio\":%.3f,\"least\":%.3f,\"most\":%.3f}\n"
+                     : "%-36s %10.1f %10.1f %7.2f  %.2f to %.2f\n",
+                workload.name.c_str(), median(ours), median(theirs), median(ratios), least, most);
+  }
+}

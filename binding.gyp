@@ -56,7 +56,9 @@
       "target_name": "offheap",
       "dependencies": ["offheap_core"],
       # Fixed, not the building Node's own: a binary built on a newer Node must load in Node 20.
-      "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS"],
+      # A worker may be terminated in the middle of a call; then an error that cannot be thrown is dropped, where
+      # node-addon-api would end the process.
+      "defines": ["NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS", "NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS"],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "sources": [
         "native/binding/addon.cc",

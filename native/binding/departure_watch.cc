@@ -36,9 +36,13 @@ void DepartureWatch::renew_sentinel(napi_env env) {
   const napi_status status =
       napi_create_external_arraybuffer(env, &sentinel_byte, sizeof sentinel_byte, on_sentinel_end, sentinel, &value);
   if (status != napi_ok) {
-    // The newest buffer has no sentinel after it. If the worker ended now, its block would be kept for good rather
-    // than given back while somebody may read it.
-    first_->has_left = true;
+    // The runtime cannot call JavaScript any more, since the worker is ending: then the newest buffer cannot leave
+    // either. Or it is out of memory and goes on: then nobody will look after this buffer, and its block is kept for
+    // good rather than given back while somebody may read it.
+    bool out_of_memory = false;
+    napi_is_exception_pending(env, &out_of_memory);
+    first_->has_left = out_of_memory;
+    delete sentinel;
     return;
   }
   if (sentinel_ != nullptr) napi_delete_reference(env, sentinel_);

@@ -1,0 +1,163 @@
+/**
+ * The one typed declaration of the native addon. Everything in lib/ reaches C++ through these types, and nothing in
+ * lib/ asks the addon for anything that is not written here.
+ *
+ * The addon checks every argument again by itself: a wrong type or a wrong receiver is a TypeError, never a crash.
+ * It reports its own failures by calling the factory given to `initialize` and throwing what the factory returns, so
+ * that error classes live in TypeScript only.
+ */
+
+/** What the addon knows when it refuses a call. `code` decides which of the other fields are there. */
+export type NativeFailure =
+  | {
+      readonly code: "ERR_OFFHEAP_OUT_OF_MEMORY";
+      /** Bytes the call asked for. */
+      readonly bytes: number;
+      /** The operating-system call that was refused, for example "mmap". */
+      readonly call: string;
+      /** The number the operating system gave: errno, or GetLastError() on Windows. */
+      readonly osError: number;
+      /** The system's own words for `osError`. */
+      readonly osMessage: string;
+    }
+  | {
+      readonly code: "ERR_OFFHEAP_LIMIT";
+      readonly limit: number;
+      readonly inUse: number;
+      readonly asked: number;
+    }
+  | { readonly code: "ERR_OFFHEAP_FREED" }
+  | { readonly code: "ERR_OFFHEAP_FOREIGN" }
+  | { readonly code: "ERR_OFFHEAP_LOCKED" }
+  | { readonly code: "ERR_OFFHEAP_CLOSED" };
+
+/** Counts and bytes of one heap, read in one call. Every number is exact on the thread that owns the heap. */
+export interface NativeStats {
+  readonly requested: number;
+  readonly usable: number;
+  readonly committed: number;
+  readonly reserved: number;
+  readonly metadata: number;
+  readonly peak: number;
+  readonly blocks: number;
+  readonly allocations: number;
+  readonly frees: number;
+  readonly failures: number;
+  readonly reclaimed: number;
+  readonly reclaimedBytes: number;
+  readonly regions: number;
+  readonly spans: number;
+  readonly freeBytes: number;
+  readonly largestFreeRun: number;
+  readonly releasesRefused: number;
+  readonly decommitsRefused: number;
+  /** System calls for memory made by offheap in this process, by kind. */
+  readonly systemCalls: {
+    readonly reserve: number;
+    readonly commit: number;
+    readonly decommit: number;
+    readonly release: number;
+    readonly protect: number;
+    readonly advise: number;
+    readonly move: number;
+  };
+}
+
+export interface NativeSpan {
+  readonly kind: "free" | "bucket" | "dynamic" | "huge";
+  readonly address: bigint;
+  /** Length of the span in bytes. */
+  readonly bytes: number;
+  /** Of those, backed by memory. */
+  readonly committed: number;
+  /** Bytes of one block; for a dynamic or huge span the usable bytes of its one block; 0 for a free span. */
+  readonly blockBytes: number;
+  /** Blocks that fit, and of those the ones handed out. 0 and 0 for a free span. */
+  readonly blocks: number;
+  readonly used: number;
+  /** Bit i % 8 of byte i / 8 is 1 when block i is handed out. Empty for a free span. */
+  readonly usedBits: Uint8Array;
+}
+
+export interface NativeRegion {
+  readonly address: bigint;
+  /** Address space of the region, in bytes, its metadata included. */
+  readonly bytes: number;
+  readonly committed: number;
+  /** Bytes at the start of the region that hold metadata and never a block. */
+  readonly metadataBytes: number;
+  readonly spans: readonly NativeSpan[];
+}
+
+export interface NativeBucket {
+  readonly blockBytes: number;
+  readonly spans: number;
+  readonly blocks: number;
+  readonly used: number;
+}
+
+export interface NativeBlock {
+  readonly address: bigint;
+  /** Bytes the caller asked for. */
+  readonly requested: number;
+  readonly usable: number;
+}
+
+export interface NativeSnapshot {
+  readonly regions: readonly NativeRegion[];
+  readonly buckets: readonly NativeBucket[];
+  readonly blocks: readonly NativeBlock[];
+}
+
+export interface NativeHeap {
+  /** `size` is 1 or more, `align` a power of two up to the region size. */
+  alloc(size: number, align: number, zeroed: boolean): ArrayBuffer;
+  /** Detaches the buffer and takes its block back. */
+  free(buffer: ArrayBuffer): void;
+  /** `size` is 1 or more. The old buffer is detached; the alignment of the block is kept. */
+  realloc(buffer: ArrayBuffer, size: number): ArrayBuffer;
+  /** False, never an error, for anything that is not a live block of this heap. */
+  owns(buffer: ArrayBuffer | SharedArrayBuffer): boolean;
+  usableSize(buffer: ArrayBuffer): number;
+  addressOf(buffer: ArrayBuffer | SharedArrayBuffer): bigint;
+  bytesInUse(): number;
+  blocksInUse(): number;
+  stats(): NativeStats;
+  snapshot(): NativeSnapshot;
+  /** Returns free pages to the kernel now. Bytes returned. */
+  trim(): number;
+  /** Decommits the free pages that have been idle long enough. True while there are more to come. */
+  decay(): boolean;
+  /** No block is handed out any more; live blocks stay until they are freed. May be called twice. */
+  close(): void;
+}
+
+export interface NativeHeapOptions {
+  /** Bytes in use that may not be exceeded; Infinity for none. */
+  readonly limit: number;
+  /** Size classes in bytes, strictly ascending; undefined for the built-in ones. */
+  readonly buckets: readonly number[] | undefined;
+}
+
+export interface NativeAddon {
+  readonly Heap: new (options: NativeHeapOptions) => NativeHeap;
+  /** Which implementation of the ArrayBuffer seam was compiled in. */
+  readonly buffers: "v8" | "napi";
+  /** The kernel's page, in bytes. */
+  readonly pageSize: number;
+  /** What reservations are aligned to by the kernel, in bytes: the page on Linux, 64 KiB on Windows. */
+  readonly allocationGranularity: number;
+  /** Length of a region, in bytes, and so the largest alignment. */
+  readonly regionSize: number;
+  /** Largest size class a heap may be given, in bytes. */
+  readonly maxBucketSize: number;
+  /** Most size classes a heap may be given. */
+  readonly maxBuckets: number;
+  /** Milliseconds a free page stays committed before `decay()` gives it back. */
+  readonly decayMilliseconds: number;
+  /**
+   * Must be called once in each thread, before the first heap is made. `isMainThread` spares the main thread the care
+   * that buffers of a worker need, which may be in use elsewhere when the worker ends; absent means a worker.
+   */
+  initialize(hooks: { readonly createError: (failure: NativeFailure) => Error; readonly isMainThread?: boolean }): void;
+}

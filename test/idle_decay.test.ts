@@ -1,0 +1,52 @@
+import { expect } from "chai";
+import { Heap } from "../dist/heap.js";
+import { describeForFalseBinding } from "./bindings.js";
+
+describeForFalseBinding("idle memory", (binding) => {
+  /** Settles when decay was called `calls` times; the last call says there is no more to come. */
+  const decayCalled = (calls: number) =>
+    new Promise<void>((resolve) => {
+      let left = calls;
+      binding().onDecay = () => {
+        left--;
+        if (left === 0) resolve();
+        return left > 0;
+      };
+    });
+
+  const operations: readonly (readonly [string, (heap: Heap) => unknown])[] = [
+    ["alloc", (heap) => heap.alloc(8)],
+    ["free", (heap) => heap.free(heap.alloc(8))],
+    ["realloc", (heap) => heap.realloc(heap.alloc(8), 16)],
+    ["close", (heap) => heap.close()],
+  ];
+  for (const [name, operation] of operations) {
+    it(`is given back some time after ${name}, as often as there is more to come`, async () => {
+      const called = decayCalled(3);
+      operation(new Heap());
+      await called;
+    });
+  }
+
+  it("is given back again after a pause", async () => {
+    const heap = new Heap();
+    for (let round = 0; round < 3; round++) {
+      const called = decayCalled(1);
+      heap.free(heap.alloc(8));
+      await called;
+      await new Promise(setImmediate);
+    }
+  });
+
+  it("is not looked for when nothing happened", async () => {
+    let calls = 0;
+    binding().onDecay = () => {
+      calls++;
+      return false;
+    };
+    new Heap();
+    const called = new Promise<void>((resolve) => setTimeout(resolve, 20));
+    await called;
+    expect(calls).to.equal(0);
+  });
+});

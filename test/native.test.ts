@@ -1,0 +1,204 @@
+/** The addon itself, called past the facade: whatever it is given, it answers with an error and never with a crash. */
+import { expect } from "chai";
+import { anything, array, assert, constantFrom, oneof, property } from "fast-check";
+import { addon } from "../dist/addon.js";
+import { createError } from "../dist/errors.js";
+import type { NativeAddon, NativeHeap } from "../dist/native.js";
+import { caught } from "./promises.js";
+import { transferOf } from "./runtime_features.js";
+
+const METHODS = [
+  "alloc",
+  "free",
+  "realloc",
+  "owns",
+  "usableSize",
+  "addressOf",
+  "bytesInUse",
+  "blocksInUse",
+  "stats",
+  "snapshot",
+  "trim",
+  "decay",
+  "close",
+] as const satisfies (keyof NativeHeap)[];
+
+describe("the addon", () => {
+  let native: NativeAddon;
+  let heap: NativeHeap;
+  before(() => {
+    native = addon();
+  });
+  beforeEach(() => {
+    heap = new native.Heap({ limit: Infinity, buckets: undefined });
+  });
+
+  /** Calls a method with whatever it is not made for. */
+  const call = (receiver: unknown, method: string, values: readonly unknown[]): unknown =>
+    Reflect.apply(Reflect.get(native.Heap.prototype, method), receiver, values);
+
+  it("is what lib/native.ts declares", () => {
+    expect(native.buffers).to.be.oneOf(["v8", "napi"]);
+    for (const key of [
+      "pageSize",
+      "allocationGranularity",
+      "regionSize",
+      "maxBucketSize",
+      "maxBuckets",
+      "decayMilliseconds",
+    ] as const) {
+      expect(Number.isSafeInteger(native[key]) && native[key] > 0, key).to.equal(true);
+    }
+    expect(Math.log2(native.regionSize) % 1).to.equal(0);
+    expect(Math.log2(native.pageSize) % 1).to.equal(0);
+    for (const method of METHODS) expect(heap[method], method).to.be.a("function");
+  });
+
+  for (const method of METHODS) {
+    it(`${method} on the wrong receiver is a TypeError`, () => {
+      const receivers = [
+        undefined,
+        null,
+        8,
+        "heap",
+        {},
+        [],
+        new ArrayBuffer(8),
+        native,
+        native.Heap,
+        native.Heap.prototype,
+      ];
+      const fakes = [Object.create(native.Heap.prototype), new Proxy(heap, {}), Object.create(heap)];
+      for (const receiver of [...receivers, ...fakes]) {
+        expect(
+          caught(() => call(receiver, method, [8, 8, true])),
+          String(method),
+        ).to.be.instanceOf(TypeError);
+      }
+    });
+  }
+
+  it("Heap without new, and Heap with nonsense, is an error", () => {
+    expect(() => Reflect.apply(native.Heap as unknown as () => void, undefined, [{}])).to.throw(TypeError);
+    const nonsense = [
+      undefined,
+      null,
+      8,
+      "options",
+      {},
+      { limit: "8", buckets: undefined },
+      { limit: Number.NaN, buckets: undefined },
+      { limit: -1, buckets: undefined },
+      { limit: Infinity, buckets: 8 },
+      { limit: Infinity, buckets: [] },
+      { limit: Infinity, buckets: ["64"] },
+      { limit: Infinity, buckets: [0] },
+      { limit: Infinity, buckets: [-8] },
+      { limit: Infinity, buckets: [64, 64] },
+      { limit: Infinity, buckets: [64, 32] },
+      { limit: Infinity, buckets: [Number.NaN] },
+      { limit: Infinity, buckets: [1.5] },
+      { limit: Infinity, buckets: [2 ** 53] },
+      { limit: Infinity, buckets: Array.from({ length: native.maxBuckets + 1 }, (_, index) => index + 1) },
+    ];
+    for (const options of nonsense) {
+      expect(() => Reflect.construct(native.Heap, [options]), JSON.stringify(options)).to.throw();
+    }
+    for (const options of [[], [{ limit: Infinity }, 2, 3]]) {
+      try {
+        Reflect.construct(native.Heap, options);
+      } catch (error) {
+        expect(error).to.be.instanceOf(Error);
+      }
+    }
+  });
+
+  it("initialize with nonsense is an error", () => {
+    for (const hooks of [undefined, null, 8, {}, { createError: 8 }]) {
+      expect(() => native.initialize(hooks as unknown as { createError: typeof createError })).to.throw(TypeError);
+    }
+    native.initialize({ createError });
+    expect(caught(() => heap.free(new ArrayBuffer(8))).code).to.equal("ERR_OFFHEAP_FOREIGN");
+  });
+
+  it("numbers that the facade would not let through are errors", () => {
+    const { regionSize } = native;
+    for (const size of [0, -1, 0.5, Number.NaN, Infinity, -Infinity, 2 ** 53, 2 ** 63, 2 ** 64, 1e308]) {
+      expect(() => heap.alloc(size, 8, true), `size ${size}`).to.throw();
+    }
+    for (const align of [0, -1, 3, 0.5, Number.NaN, Infinity, 2 ** 31, 2 ** 32, 2 ** 53, 2 ** 63, regionSize * 2]) {
+      expect(() => heap.alloc(8, align, true), `align ${align}`).to.throw();
+    }
+    const block = heap.alloc(64, 8, true);
+    for (const size of [-1, 0.5, Number.NaN, Infinity, 2 ** 53, 2 ** 63, 1e308]) {
+      expect(() => heap.realloc(block, size), `size ${size}`).to.throw();
+    }
+    expect([block.byteLength, heap.bytesInUse(), heap.blocksInUse()]).to.deep.equal([64, 64, 1]);
+    heap.free(block);
+  });
+
+  it("nothing that a method can be given makes it crash or lose count", () => {
+    let own = heap.alloc(64, 8, true);
+    const freed = heap.alloc(64, 8, true);
+    heap.free(freed);
+    const foreign = new native.Heap({ limit: 1000, buckets: [64] }).alloc(64, 8, true);
+    const junk = oneof(
+      anything({ withBigInt: true, withSparseArray: true, withTypedArray: true, withDate: true, withMap: true }),
+      constantFrom<unknown>(
+        undefined,
+        null,
+        0,
+        -1,
+        1,
+        8,
+        64,
+        0.5,
+        Number.NaN,
+        Infinity,
+        2 ** 32,
+        2 ** 53,
+        2 ** 63,
+        true,
+      ),
+      constantFrom<unknown>(freed, foreign, new ArrayBuffer(0), new ArrayBuffer(64), new SharedArrayBuffer(64)),
+      constantFrom<unknown>(new Uint8Array(own), new DataView(own), Symbol("junk"), () => 8, heap, native.Heap, 8n),
+      constantFrom<unknown>(new Proxy(own, {}), Object.create(ArrayBuffer.prototype), Object.create(null)),
+    );
+    assert(
+      property(constantFrom(...METHODS.slice(0, -1)), array(junk, { maxLength: 4 }), (method, values) => {
+        let result: unknown;
+        try {
+          result = call(heap, method, values);
+        } catch (error) {
+          expect(error).to.be.instanceOf(Error);
+        }
+        if (own.byteLength === 0) own = heap.alloc(64, 8, true);
+        if (result instanceof ArrayBuffer && result !== own && heap.owns(result)) heap.free(result);
+        expect([heap.bytesInUse(), heap.blocksInUse()]).to.deep.equal([64, 1]);
+      }),
+      { numRuns: 20_000 },
+    );
+    expect(heap.owns(own)).to.equal(true);
+  });
+
+  it("a block can be used and freed after its heap was closed twice", () => {
+    const block = heap.alloc(64, 8, true);
+    heap.close();
+    heap.close();
+    new Uint8Array(block).fill(1);
+    heap.free(block);
+    expect(caught(() => heap.alloc(8, 8, true)).code).to.equal("ERR_OFFHEAP_CLOSED");
+  });
+
+  if (transferOf !== undefined) {
+    it("a block that moved is found again under its new buffer", () => {
+      const block = heap.alloc(64, 8, true);
+      const address = heap.addressOf(block);
+      const moved = transferOf?.(block) as ArrayBuffer;
+      expect([heap.owns(block), heap.owns(moved)]).to.deep.equal([false, true]);
+      expect(heap.addressOf(moved)).to.equal(address);
+      heap.free(moved);
+      expect(heap.blocksInUse()).to.equal(0);
+    });
+  }
+});

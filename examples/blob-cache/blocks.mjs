@@ -12,6 +12,7 @@
  * @property {number} blocksInUse
  * @property {(bytes: number) => Buffer} take a block of its own, not zeroed; throws when it would pass the limit
  * @property {(block: Buffer) => void} give takes the block back; nobody may use it any more
+ * @property {() => void} trim what is free goes back to the kernel now, where that can be asked for
  * @property {() => string} picture the memory drawn as text
  * @property {() => Record<string, unknown>} stats
  * @property {() => void} close
@@ -76,6 +77,9 @@ async function createHeapBlocks(limit) {
     give(block) {
       heap.free(block);
     },
+    trim() {
+      heap.trim();
+    },
     picture() {
       return renderSnapshot(heap.snapshot(), { width: 100 });
     },
@@ -119,6 +123,9 @@ async function createBufferBlocks(limit) {
     give(block) {
       bytesInUse -= block.length;
       blocksInUse -= block.length === 0 ? 0 : 1;
+    },
+    trim() {
+      // Nothing to call: V8 and malloc give memory back when they see fit.
     },
     picture() {
       return "Plain Buffers lie in memory that malloc and V8 share: there is nothing to draw.\n";

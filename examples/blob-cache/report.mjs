@@ -48,7 +48,7 @@ const rows = [
     ({ loaded }) => mebibytes(loaded.residentPeak - loaded.residentAtStart),
     0,
   ],
-  ["server: resident memory at the end, MiB", ({ loaded }) => mebibytes(loaded.resident), 0],
+  ["server: resident memory once emptied, MiB", ({ emptied }) => mebibytes(emptied.resident), 0],
   ["server: time in garbage collection, ms", ({ loaded }) => loaded.collector.milliseconds, 0],
   ["server: garbage collections", ({ loaded }) => loaded.collector.collections, 0],
   ["requests", ({ outcome }) => outcome.requests, 0],

@@ -136,6 +136,7 @@ export function createService({
     }
     if (path === "/objects" && method === "DELETE") {
       cache.clear();
+      blocks.trim();
       return send(response, 204);
     }
     if (path === "/stats" && method === "GET") return sendText(response, 200, "application/json", statistics());

@@ -79,7 +79,7 @@ std::optional<std::vector<std::uint32_t>> read_size_classes(const Napi::Object& 
     sizes.push_back(*size > heap::kMaxClassBytes ? 0 : static_cast<std::uint32_t>(*size));
   }
   if (!heap::SizeClasses::valid(sizes)) {
-    raise_range_error(env, "buckets must ascend by 8 bytes at least, from 1 byte up to maxBucketSize");
+    raise_range_error(env, "buckets must ascend, from 1 byte up to maxBucketSize");
     return std::nullopt;
   }
   return sizes;

@@ -12,18 +12,21 @@ namespace offheap::heap {
 // no locked instruction, and readers never see half a value.
 class OwnerCounter {
  public:
-  void add(std::uint64_t amount) { value_.store(get() + amount, std::memory_order_relaxed); }
+  void add(std::uint64_t amount) { value_.store(get() + amount, std::memory_order_release); }
   void raise_to(std::uint64_t candidate) {
     if (candidate > get()) value_.store(candidate, std::memory_order_relaxed);
   }
+  // For the owner.
   [[nodiscard]] std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
+  // For any thread: what the owner did before is seen too.
+  [[nodiscard]] std::uint64_t read() const { return value_.load(std::memory_order_acquire); }
 
  private:
   std::atomic<std::uint64_t> value_{0};
 };
 
-// Bytes are requested bytes throughout. in_use() is exact on the owner thread at every moment, also while other
-// threads free; on another thread it is a moment's value that never counts a free whose allocation it does not count.
+// Bytes are requested bytes throughout. What is in use is exact on the owner thread at every moment, also while other
+// threads free; on another thread it is what was true at some moment of the call.
 struct Counters {
   OwnerCounter bytes_allocated;
   OwnerCounter bytes_freed;
@@ -35,6 +38,7 @@ struct Counters {
   std::atomic<std::uint64_t> remote_bytes_freed{0};
   std::atomic<std::uint64_t> remote_blocks_freed{0};
 
+  // For the owner.
   [[nodiscard]] std::size_t bytes_in_use() const {
     const std::uint64_t freed = bytes_freed.get() + remote_bytes_freed.load(std::memory_order_acquire);
     return bytes_allocated.get() - freed;
@@ -42,6 +46,14 @@ struct Counters {
   [[nodiscard]] std::size_t blocks_in_use() const {
     const std::uint64_t freed = blocks_freed.get() + remote_blocks_freed.load(std::memory_order_acquire);
     return blocks_allocated.get() - freed;
+  }
+
+  // The same on any thread.
+  [[nodiscard]] std::size_t read_bytes_in_use() const {
+    return read_difference(bytes_allocated, bytes_freed, remote_bytes_freed);
+  }
+  [[nodiscard]] std::size_t read_blocks_in_use() const {
+    return read_difference(blocks_allocated, blocks_freed, remote_blocks_freed);
   }
 
   void allocated(std::size_t bytes) {
@@ -61,6 +73,19 @@ struct Counters {
     bytes_freed.add(from);
     bytes_allocated.add(to);
     peak_bytes.raise_to(bytes_in_use());
+  }
+
+ private:
+  // The sum of frees only grows: if it is the same before and after, it was the same when `allocated` was read.
+  [[nodiscard]] static std::size_t read_difference(const OwnerCounter& allocated, const OwnerCounter& freed,
+                                                   const std::atomic<std::uint64_t>& freed_remotely) {
+    std::uint64_t before = freed.read() + freed_remotely.load(std::memory_order_acquire);
+    while (true) {
+      const std::uint64_t total = allocated.read();
+      const std::uint64_t after = freed.read() + freed_remotely.load(std::memory_order_acquire);
+      if (after == before) return total - after;
+      before = after;
+    }
   }
 };
 

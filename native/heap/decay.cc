@@ -12,6 +12,9 @@ namespace {
 // Taking and giving pages reads the clock once in this many times: at worst that many runs wait longer.
 constexpr std::uint32_t kTicksPerLook = 64;
 
+// As the latest moment at which pages fell free: all of them.
+constexpr std::uint64_t kAlways = std::numeric_limits<std::uint64_t>::max();
+
 }  // namespace
 
 void Heap::tick() {
@@ -26,6 +29,8 @@ void Heap::decay_while_busy(std::uint64_t now) {
 }
 
 bool Heap::may_release(const Region* region) const {
+  // A list being drained may name spans of this region that have nothing more to give.
+  if (collecting_) return false;
   // In this order: a thread leaves the count after its last touch of the list.
   return region->remote_frees_in_flight.load(std::memory_order_acquire) == 0 && pending_spans_.empty();
 }
@@ -66,12 +71,14 @@ bool Heap::decay(std::uint64_t now) {
   return false;
 }
 
+std::size_t Heap::release_free_pages() {
+  return dynamic_->decommit_idle(kAlways, 1, false, [this](const Region* region) { return may_release(region); });
+}
+
 std::size_t Heap::trim() {
-  constexpr std::uint64_t kAlways = std::numeric_limits<std::uint64_t>::max();
   collect();
   release_retained(kAlways);
-  const std::size_t bytes =
-      dynamic_->decommit_idle(kAlways, 1, false, [this](const Region* region) { return may_release(region); });
+  const std::size_t bytes = release_free_pages();
   release_retry::retry();
   after_change();
   return bytes;

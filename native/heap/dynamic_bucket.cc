@@ -236,12 +236,14 @@ bool DynamicBucket::decommit(Span* run, std::size_t& bytes) {
   return done.refusals == 0;
 }
 
-void DynamicBucket::release_empty(Region* region) {
+std::size_t DynamicBucket::release_empty(Region* region) {
+  const std::size_t bytes = bytes_of(region->committed_pages) + region->committed_metadata;
   Span* const run = region->span_starting_at(0);
   remove_free(run);
   idle_.remove(run);
   unlink(region);
   Region::release(region);
+  return bytes;
 }
 
 void DynamicBucket::release_all() {

@@ -48,8 +48,8 @@ class DynamicBucket {
   // True while some free run waits for its time.
   [[nodiscard]] bool has_idle_runs() const { return idle_.oldest() != nullptr; }
 
-  // Releases one region none of whose pages is used.
-  void release_empty(Region* region);
+  // Releases one region none of whose pages is used. Returns the bytes that were committed in it.
+  std::size_t release_empty(Region* region);
   // Releases every region, used or not.
   void release_all();
 
@@ -70,6 +70,11 @@ class DynamicBucket {
  private:
   [[nodiscard]] Span* find(std::uint32_t pages, std::uint32_t align_pages) const;
   [[nodiscard]] os::Result<Span*> make_region(Heap* heap);
+  // Whether nothing in the region is used.
+  [[nodiscard]] static bool is_empty(Region* region) {
+    const Span* const first = region->span_starting_at(0);
+    return first->kind == SpanKind::kFree && first->pages.count == kDataPages;
+  }
   // Decommits what is committed of a free run that has left idle_. False if the kernel refused some of it.
   [[nodiscard]] bool decommit(Span* run, std::size_t& bytes);
   void unlink(Region* region);
@@ -91,14 +96,21 @@ template <typename MayRelease>
 std::size_t DynamicBucket::decommit_idle(std::uint64_t before, std::uint32_t least_pages, bool keep_region,
                                          MayRelease may_release) {
   std::size_t bytes = 0;
+  if (!keep_region) {
+    // First those that an earlier call has kept, which wait in no list.
+    for (Region* region = regions_; region != nullptr;) {
+      Region* const next = region->next;
+      if (is_empty(region) && may_release(region)) bytes += release_empty(region);
+      region = next;
+    }
+  }
   IdleRuns postponed{};
   for (Span* run = idle_.oldest(); run != nullptr && run->freed_at <= before; run = idle_.oldest()) {
     Region* const region = region_of(run);
     idle_.remove(run);
     const bool whole_region = run->pages.count == kDataPages && (!keep_region || region_count_ > 1);
     if (whole_region && may_release(region)) {
-      bytes += bytes_of(region->committed_pages) + region->committed_metadata;
-      release_empty(region);
+      bytes += release_empty(region);
       continue;
     }
     const bool too_short = run->pages.count < least_pages;

@@ -65,7 +65,7 @@ Result<Done> Heap::free(std::byte* address, std::size_t size) {
 // does not make and unmake a span each time. The owner's clock lets it go when the bucket has been still for a while.
 void Heap::retire(Span* span) {
   Bucket& bucket = buckets_[span->size_class];
-  if (bucket.spans == span && span->next == nullptr) {
+  if (!closed_ && bucket.spans == span && span->next == nullptr) {
     bucket.retained = span;
     bucket.empty_since = dynamic_->time();
     return;
@@ -120,7 +120,12 @@ Result<Done> Heap::free_remote(std::byte* address, std::size_t size) {
 }
 
 void Heap::collect() {
-  if (!pending_spans_.empty()) pending_spans_.drain([this](Span* span) { collect_span(span); });
+  if (!pending_spans_.empty()) {
+    collecting_ = true;
+    pending_spans_.drain([this](Span* span) { collect_span(span); });
+    collecting_ = false;
+    if (closed_) release_free_pages();
+  }
   if (!pending_huge_.empty()) pending_huge_.drain([this](HugeBlock* block) { take_back_huge(block); });
 }
 

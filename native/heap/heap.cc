@@ -75,7 +75,7 @@ void Heap::destroy(Heap* heap) {
 
 Result<Done> Heap::check_request(std::size_t asked, std::size_t given_back) const {
   if (closed_) return Failure{.reason = Refusal::kClosed, .asked = asked};
-  const std::size_t in_use = bytes_in_use();
+  const std::size_t in_use = counters_.bytes_in_use();
   if (!limit_.allows(in_use, asked, given_back)) {
     return Failure{.reason = Refusal::kLimit, .asked = asked, .in_use = in_use, .limit = limit_.bytes()};
   }

@@ -125,8 +125,8 @@ class Heap {
   void close();
   [[nodiscard]] bool closed() const { return closed_; }
 
-  [[nodiscard]] std::size_t bytes_in_use() const { return counters_.bytes_in_use(); }
-  [[nodiscard]] std::size_t blocks_in_use() const { return counters_.blocks_in_use(); }
+  [[nodiscard]] std::size_t bytes_in_use() const { return counters_.read_bytes_in_use(); }
+  [[nodiscard]] std::size_t blocks_in_use() const { return counters_.read_blocks_in_use(); }
   [[nodiscard]] std::size_t limit() const { return limit_.bytes(); }
   [[nodiscard]] Statistics statistics() const;
 
@@ -163,6 +163,8 @@ class Heap {
   void cells_freed(Span* span, bool was_full);
   void retire(Span* span);
   void release_retained(std::uint64_t before);
+  // Decommits every free run and releases every empty region. Returns the bytes given back.
+  std::size_t release_free_pages();
   void give_pages(Span* span);
   [[nodiscard]] bool may_release(const Region* region) const;
 
@@ -178,6 +180,7 @@ class Heap {
 
   Owner owner_;
   bool closed_ = false;
+  bool collecting_ = false;  // inside collect(): a private list of pending spans is being walked
   Limit limit_;
   std::uint32_t ticks_ = 0;           // pages taken or given, times
   std::uint32_t ticks_at_decay_ = 0;  // as decay() last found it

@@ -15,7 +15,7 @@ namespace {
 }  // namespace
 
 os::Result<HugeBlock*> HugeBlock::make(Heap* heap, Layout layout) {
-  // Neither sum wraps: a layout holds at most 2^47 bytes and aligns to at most 2^26.
+  // Neither sum wraps: a layout holds at most 2^53 bytes and aligns to at most 2^26.
   const std::size_t offset = std::max(kHeaderBytes, layout.align());
   const std::size_t usable = round_up(std::max<std::size_t>(layout.size(), 1), std::max(os::page_size(), kPageBytes));
   const std::size_t reserved = round_up(offset + usable, kRegionBytes);

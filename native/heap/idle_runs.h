@@ -36,13 +36,6 @@ class IdleRuns {
     span->newer = nullptr;
   }
 
-  // `rest` is what remains of `run` after a split: as old, and in its place. `run` leaves the list.
-  void replace(Span* run, Span* rest) {
-    if (!contains(run)) return;
-    insert_after(run, rest);
-    remove(run);
-  }
-
   // `part` was cut from `run`, which stays: as old as it, and beside it.
   void insert_after(Span* run, Span* part) {
     if (!contains(run)) return;

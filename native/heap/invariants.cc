@@ -98,6 +98,7 @@ bool DynamicBucket::check_invariants() const {
 }
 
 bool Heap::check_invariants() const {
+  const std::uint64_t remote_frees = counters_.remote_blocks_freed.load(std::memory_order_acquire);
   HOLDS(dynamic_->check_invariants());
   for (const Bucket& bucket : buckets()) HOLDS(check_bucket(bucket));
   bool spans_hold = true;
@@ -119,10 +120,19 @@ bool Heap::check_invariants() const {
     ++used_blocks;
     usable += huge->usable;
   }
-  // Blocks freed by other threads and not collected yet are used and not in use.
-  HOLDS(bytes_in_use() <= usable);
-  HOLDS(blocks_in_use() <= used_blocks);
-  HOLDS(!pending_spans_.empty() || !pending_huge_.empty() || blocks_in_use() == used_blocks);
+  // Blocks freed by other threads are used until they are collected, and in use until they are counted.
+  if (collecting_ || !pending_spans_.empty() || !pending_huge_.empty()) return true;
+  for (const Region* region = regions(); region != nullptr; region = region->next) {
+    if (region->remote_frees_in_flight.load(std::memory_order_acquire) != 0) return true;
+  }
+  for (const HugeBlock* huge = huge_blocks_; huge != nullptr; huge = huge->next) {
+    if (huge->freed_remotely.load(std::memory_order_acquire)) return true;
+  }
+  const std::size_t bytes = bytes_in_use();
+  const std::size_t blocks = blocks_in_use();
+  if (counters_.remote_blocks_freed.load(std::memory_order_acquire) != remote_frees) return true;
+  HOLDS(bytes <= usable);
+  HOLDS(blocks == used_blocks);
   return true;
 }
 

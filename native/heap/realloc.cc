@@ -21,7 +21,8 @@ bool Heap::would_waste(const std::byte* address, Layout layout) const {
   if (!found.live()) return false;
   if (found.huge != nullptr) return layout.size() <= kMaxDynamicBytes && layout.align() <= kMaxDynamicAlign;
   if (found.span->kind == SpanKind::kDynamic) return classes_.find(layout) != SizeClasses::kNone;
-  return layout.size() < found.span->cell_bytes / 2;
+  // Not if the same bucket would serve it.
+  return layout.size() < found.span->cell_bytes / 2 && classes_.find(layout) != found.span->size_class;
 }
 
 bool Heap::resize_dynamic(Span* span, std::size_t size) {
@@ -88,15 +89,16 @@ Result<Block> Heap::reallocate(std::byte* address, std::size_t size, Layout layo
     return Block{start_of(found.span), found.usable()};
   }
 
-  const auto move = begin_move(address, size, layout);
-  if (move.ok()) {
-    finish_move(move.value(), fill);
-    return Block{move.value().to.address, move.value().to.usable};
+  const auto placed = place(layout, Fill::kAnything);
+  if (placed.ok()) {
+    const Block to = placed.value();
+    finish_move({address, size, to, layout.size()}, fill);
+    return Block{to.address, to.usable};
   }
   // Making a block smaller does not fail for want of memory.
   const auto kept = resize_in_place(address, size, layout, fill, Shrink::kAlways);
   if (kept.ok() && kept.value()) return Block{address, look_up(this, address).usable()};
-  return move.error();
+  return refused(placed.error());
 }
 
 Result<Heap::Move> Heap::begin_move(std::byte* address, std::size_t size, Layout layout) {

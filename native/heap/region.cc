@@ -54,6 +54,11 @@ os::Result<Region*> Region::make(Heap* heap) {
 
 void Region::release(Region* region) {
   region_map::remove(&region->head);
+  // Whoever gets these addresses next starts without poison. Pages that are not committed have none.
+  for (PageRange run = region->committed.next_set_run(0, kDataPages); run.count > 0;
+       run = region->committed.next_set_run(run.end(), kDataPages)) {
+    poison::lift(region->address_of(run.first), bytes_of(run.count));
+  }
   give_back_address_space(region->start(), kRegionBytes);
 }
 

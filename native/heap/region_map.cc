@@ -2,6 +2,8 @@
 
 #include <mutex>
 
+#include "os/lock.h"
+
 namespace offheap::heap::region_map {
 
 namespace internal {
@@ -12,7 +14,7 @@ constinit std::array<std::atomic<Leaf*>, std::size_t{1} << kLeafBits> leaves{};
 
 namespace {
 
-constinit std::mutex mutex;
+constinit os::Lock mutex;
 
 constexpr std::uint64_t kEntryMask = (std::uint64_t{1} << internal::kEntryBits) - 1;
 
@@ -32,8 +34,7 @@ os::Result<internal::Leaf*> make_leaf() {
   if (!reserved.ok()) return reserved.error();
   const auto committed = os::commit(reserved.value(), bytes);
   if (!committed.ok()) {
-    // Refused both ways: a few KiB of address space without memory stay reserved.
-    (void)os::release(reserved.value(), bytes).ok();
+    give_back_address_space(reserved.value(), bytes);
     return committed.error();
   }
   return reinterpret_cast<internal::Leaf*>(reserved.value());

@@ -15,11 +15,9 @@
 #include "heap/reservation.h"
 #include "heap/types.h"
 
-namespace offheap::heap {
-
 // One for the process. enter() and remove() take a lock; find() does not and may be called from any thread.
 // A reservation found for the address of a live block stays in the map at least as long as that block lives.
-namespace region_map {
+namespace offheap::heap::region_map {
 
 namespace internal {
 
@@ -52,8 +50,6 @@ extern std::array<std::atomic<Leaf*>, std::size_t{1} << kLeafBits> leaves;
 [[nodiscard]] os::Result<Done> enter(ReservationHead* head);
 void remove(ReservationHead* head);
 
-}  // namespace region_map
-
-}  // namespace offheap::heap
+}  // namespace offheap::heap::region_map
 
 #endif  // OFFHEAP_HEAP_REGION_MAP_H_

@@ -3,6 +3,7 @@
 #include <array>
 #include <mutex>
 
+#include "os/lock.h"
 #include "os/pages.h"
 
 namespace offheap::heap::release_retry {
@@ -18,7 +19,7 @@ struct Kept {
 // The list is not kept in the ranges themselves, since their pages may not be committed, nor in memory of any other
 // allocator. Never destroyed: ranges may be given back while the process ends.
 struct Ranges {
-  std::mutex mutex;
+  os::Lock mutex;
   std::array<Kept, kMostRanges> kept;
   Counts counts;
 };

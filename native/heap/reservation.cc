@@ -1,6 +1,5 @@
 #include "heap/reservation.h"
 
-#include "heap/poison.h"
 #include "heap/release_retry.h"
 
 namespace offheap::heap {
@@ -13,7 +12,6 @@ os::Result<Range> take_address_space(std::size_t bytes) {
 }
 
 void give_back_address_space(std::byte* start, std::size_t bytes) {
-  poison::lift(start, bytes);
   if (!os::release(start, bytes).ok()) release_retry::keep(start, bytes);
 }
 

@@ -31,7 +31,8 @@ struct Range {
 // from the kernel. Any thread.
 [[nodiscard]] os::Result<Range> take_address_space(std::size_t bytes);
 
-// Gives address space back: to the kernel, or, if it refuses, to the list of refused releases. Any thread.
+// Gives address space of any length back: to the kernel, or, if it refuses, to the list of refused releases. Any
+// thread.
 void give_back_address_space(std::byte* start, std::size_t bytes);
 
 }  // namespace offheap::heap

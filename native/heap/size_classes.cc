@@ -9,17 +9,18 @@ bool SizeClasses::valid(std::span<const std::uint32_t> sizes) {
   std::size_t previous = 0;
   for (const std::uint32_t size : sizes) {
     if (size == 0 || size > kMaxClassBytes) return false;
-    const std::size_t cell = round_up(size, kCellGrain);
-    if (cell <= previous) return false;
-    previous = cell;
+    if (size <= previous) return false;
+    previous = size;
   }
   return true;
 }
 
 void SizeClasses::set(std::span<const std::uint32_t> sizes) {
-  count_ = static_cast<std::uint32_t>(sizes.size());
-  std::ranges::transform(sizes, sizes_.begin(),
-                         [](std::uint32_t size) { return static_cast<std::uint32_t>(round_up(size, kCellGrain)); });
+  count_ = 0;
+  for (const std::uint32_t size : sizes) {
+    const auto cell = static_cast<std::uint32_t>(round_up(size, kCellGrain));
+    if (count_ == 0 || cell != sizes_[count_ - 1]) sizes_[count_++] = cell;
+  }
   std::uint32_t index = 0;
   for (std::size_t grain = 0; grain < class_of_grain_.size(); ++grain) {
     while (index < count_ && sizes_[index] < grain * kCellGrain) ++index;

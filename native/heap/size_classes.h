@@ -69,11 +69,11 @@ class SizeClasses {
  public:
   static constexpr std::uint8_t kNone = 255;
 
-  // True if `sizes` can be size classes: 1 to kMaxClasses of them, strictly ascending after rounding up to
-  // kCellGrain, none 0 and none above kMaxClassBytes.
+  // True if `sizes` can be size classes: 1 to kMaxClasses of them, strictly ascending, none 0 and none above
+  // kMaxClassBytes.
   [[nodiscard]] static bool valid(std::span<const std::uint32_t> sizes);
 
-  // `sizes` is valid().
+  // `sizes` is valid(). Those that round up to the same cell size are one class.
   void set(std::span<const std::uint32_t> sizes);
 
   // The class that serves `layout`, or kNone.

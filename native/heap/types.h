@@ -54,8 +54,9 @@ inline constexpr std::size_t kMaxDynamicBytes = std::size_t{16} << 20;
 inline constexpr std::size_t kMaxDynamicAlign = std::size_t{16} << 20;
 inline constexpr std::size_t kMaxAlign = kRegionBytes;
 
-// Largest block any heap hands out: what the smallest user address space here can hold (47 bits).
-inline constexpr std::size_t kMaxBlockBytes = (std::size_t{1} << 47) - 2 * kRegionBytes;
+// Largest size that may be asked for: what JavaScript can count exactly. The kernel refuses long before; no sum of
+// this and a few regions wraps.
+inline constexpr std::size_t kMaxBlockBytes = std::size_t{1} << 53;
 
 // Cells of one span: what FreeList has bits for.
 inline constexpr std::uint32_t kMaxCells = 1024;

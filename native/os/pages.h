@@ -71,7 +71,8 @@ inline constexpr bool kDiscardedReadsZero = false;
 
 // Moves the contents of [from, from + bytes) to [to, to + bytes) by moving the pages themselves; both ranges are
 // committed, page-aligned and apart. Afterwards `from` is still reserved and its contents are gone. An error means
-// nothing moved: the caller copies. Linux 5.7 and later; refused elsewhere.
+// nothing moved: the caller copies, to pages that are committed still but may read zero now. Linux 5.7 and later;
+// refused elsewhere.
 [[nodiscard]] Result<Done> move(std::byte* from, std::byte* to, std::size_t bytes);
 
 }  // namespace offheap::os

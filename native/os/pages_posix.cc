@@ -9,6 +9,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "os/lock.h"
 #include "os/pages.h"
 
 namespace offheap::os {
@@ -70,7 +71,7 @@ class RefusedTrims {
     std::size_t bytes;
   };
 
-  std::mutex mutex_;
+  Lock mutex_;
   // Unmapping the end of a mapping splits nothing and is not refused in practice; a few places are plenty.
   std::array<Range, 64> kept_{};
   std::atomic<std::size_t> count_{0};
@@ -107,7 +108,8 @@ const char* function_name(Call call) {
 }
 
 void describe(const Error& error, char* text, std::size_t capacity) {
-  std::snprintf(text, capacity, "%s", std::strerror(error.number));
+  // Known numbers have constant words in every C library there is.
+  std::snprintf(text, capacity, "%s", std::strerror(error.number));  // NOLINT(concurrency-mt-unsafe)
 }
 
 std::size_t page_size() {
@@ -162,7 +164,13 @@ Result<Done> decommit(std::byte* start, std::size_t bytes) {
   return Done{};
 }
 
-Result<Done> release(std::byte* start, std::size_t bytes) { return unmap(start, bytes); }
+Result<Done> release(std::byte* start, std::size_t bytes) {
+  const auto done = unmap(start, bytes);
+  // The last reservation is gone: the next one may have its place, so that a loop does not walk through all addresses.
+  auto last = reinterpret_cast<std::uintptr_t>(start);
+  if (done.ok()) (void)next_hint.compare_exchange_strong(last, last + bytes, std::memory_order_relaxed);
+  return done;
+}
 
 Result<Done> protect(std::byte* start, std::size_t bytes, Access access) {
   if (refused_by_test(Call::kProtect)) return last_error(Call::kProtect);
@@ -193,12 +201,19 @@ Result<Done> move([[maybe_unused]] std::byte* from, [[maybe_unused]] std::byte* 
 #ifndef MREMAP_DONTUNMAP
   constexpr int MREMAP_DONTUNMAP = 4;  // since Linux 5.7, glibc 2.32; older kernels answer EINVAL
 #endif
-  if (refused_by_test(Call::kMove)) return last_error(Call::kMove);
+  const bool refused = refused_by_test(Call::kMove);
+#ifdef OFFHEAP_FAULT_INJECTION
+  if (refused) ::munmap(to, bytes);  // the worst a kernel does
+#endif
   // DONTUNMAP: without it the old range becomes a hole that any thread's mmap may fall into before we release it.
-  if (::mremap(from, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == MAP_FAILED) {
-    return last_error(Call::kMove);
-  }
-  return Done{};
+  constexpr int kFlags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+  if (!refused && ::mremap(from, bytes, bytes, kFlags, to) != MAP_FAILED) return Done{};
+  const Error error = refused ? Error{ENOMEM, Call::kMove} : last_error(Call::kMove);
+  // Kernels before 6.17 unmap the target first and then refuse a source of several mappings, which a block is that was
+  // moved before and has grown since. Fill the hole again; if there is none this changes nothing.
+  void* const filled = ::mmap(to, bytes, PROT_READ | PROT_WRITE, kReserveFlags | MAP_FIXED_NOREPLACE, -1, 0);
+  if (filled != MAP_FAILED && filled != to) ::munmap(filled, bytes);  // before Linux 4.17 the address is a hint
+  return error;
 #else
   return Error{ENOTSUP, Call::kMove};
 #endif

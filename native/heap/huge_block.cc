@@ -1,6 +1,7 @@
 #include "heap/huge_block.h"
 
 #include <algorithm>
+#include <cstring>
 #include <new>
 
 #include "heap/poison.h"
@@ -56,7 +57,30 @@ bool HugeBlock::resize(std::size_t size) {
     if (!os::decommit(start() + wanted, usable - wanted).ok()) return false;
   }
   usable = wanted;
+  while (parts > 1 && part_ends[parts - 2] >= usable) --parts;
+  if (parts > 0) part_ends[parts - 1] = std::min(part_ends[parts - 1], usable);
   return true;
+}
+
+void HugeBlock::take_contents(HugeBlock& from, std::size_t bytes) {
+  // Kernels before 6.17 refuse to move several mappings at once, so parts are moved one by one. A block that has been
+  // moved more often than there is room to remember is copied, which makes it whole again.
+  const std::size_t whole_pages = round_up(bytes, os::page_size());
+  const bool may_move = from.parts < part_ends.size();
+  bool moved = false;
+  std::size_t begin = 0;
+  for (std::uint32_t part = 0; begin < whole_pages; ++part) {
+    const std::size_t end = part < from.parts ? std::min(from.part_ends[part], whole_pages) : whole_pages;
+    if (may_move && os::move(from.start() + begin, start() + begin, end - begin).ok()) {
+      moved = true;
+    } else {
+      std::memcpy(start() + begin, from.start() + begin, std::min(end, bytes) - begin);
+    }
+    if (may_move) part_ends[part] = end;
+    parts = part + 1;
+    begin = end;
+  }
+  if (!moved) parts = 0;
 }
 
 std::size_t HugeBlock::committed_bytes() const { return header_bytes() + usable; }

@@ -7,8 +7,10 @@
 #ifndef OFFHEAP_HEAP_HUGE_BLOCK_H_
 #define OFFHEAP_HEAP_HUGE_BLOCK_H_
 
+#include <array>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 
 #include "heap/layout.h"
 #include "heap/reservation.h"
@@ -26,6 +28,10 @@ struct HugeBlock {
   std::size_t offset = 0;
   std::size_t usable = 0;
   bool pristine = true;  // committed pages that were never handed out read zero
+  // Where the parts end that earlier moves brought here, in bytes from the block's start, ascending. To the kernel each
+  // part is a mapping of its own, and so is the rest.
+  std::array<std::size_t, 15> part_ends{};
+  std::uint32_t parts = 0;
 
   HugeBlock* next_pending = nullptr;
   std::atomic<bool> pending{false};
@@ -40,6 +46,10 @@ struct HugeBlock {
   // Makes the block hold `size` bytes without moving it. False, and nothing changed, if its addresses do not reach or
   // the kernel refuses.
   [[nodiscard]] bool resize(std::size_t size);
+
+  // Takes over the first `bytes` of another block, which loses them: by moving pages where the kernel does that, else
+  // by copying. At most a page after them may not read zero any more.
+  void take_contents(HugeBlock& from, std::size_t bytes);
 
   [[nodiscard]] std::byte* start() { return reinterpret_cast<std::byte*>(this) + offset; }
   [[nodiscard]] std::size_t committed_bytes() const;

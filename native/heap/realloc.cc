@@ -115,11 +115,11 @@ Result<Heap::Move> Heap::begin_move(std::byte* address, std::size_t size, Layout
 void Heap::finish_move(const Move& move, Fill fill) {
   const std::size_t kept = std::min(move.from_size, move.to_size);
   std::size_t written = kept;  // bytes of the new block that may not read zero
-  const HugeBlock* const from = look_up(this, move.from).huge;
-  const HugeBlock* const to = look_up(this, move.to.address).huge;
-  const std::size_t whole_pages = round_up(kept, os::page_size());
-  if (from != nullptr && to != nullptr && os::move(move.from, move.to.address, whole_pages).ok()) {
-    written = whole_pages;
+  HugeBlock* const from = look_up(this, move.from).huge;
+  HugeBlock* const to = look_up(this, move.to.address).huge;
+  if (from != nullptr && to != nullptr) {
+    to->take_contents(*from, kept);
+    written = round_up(kept, os::page_size());
   } else {
     std::memcpy(move.to.address, move.from, kept);
   }

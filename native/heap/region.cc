@@ -117,10 +117,17 @@ os::Result<Done> Region::commit(PageRange pages) {
   // Not beyond the next committed page, unless it is one of those asked for.
   const std::uint32_t end = std::max(pages.end(), committed.first_set(std::min(pages.end(), wanted), wanted));
   const auto per_os_page = static_cast<std::uint32_t>(std::max(os::page_size(), kPageBytes) / kPageBytes);
-  const std::uint32_t from = first / per_os_page * per_os_page;
-  const std::uint32_t to = std::min(kDataPages, (end + per_os_page - 1) / per_os_page * per_os_page);
-  const PageRange range{from, to - from};
-  const auto answer = os::commit(address_of(range.first), bytes_of(range.count));
+  const auto whole_os_pages = [&](std::uint32_t until) {
+    const std::uint32_t from = first / per_os_page * per_os_page;
+    return PageRange{from, std::min(kDataPages, (until + per_os_page - 1) / per_os_page * per_os_page) - from};
+  };
+  PageRange range = whole_os_pages(end);
+  auto answer = os::commit(address_of(range.first), bytes_of(range.count));
+  if (!answer.ok() && end > pages.end()) {
+    // A kernel that has no room for the larger step may have some for what was asked.
+    range = whole_os_pages(pages.end());
+    answer = os::commit(address_of(range.first), bytes_of(range.count));
+  }
   if (!answer.ok()) return answer;
   committed_pages += range.count - committed.count(range);
   committed.set(range);

@@ -99,6 +99,29 @@ TEST("a huge block that grows again and again by moving keeps every byte") {
   CHECK_EQ(heap->bytes_in_use(), 0U);
 }
 
+TEST("a block that was moved more often than its parts can be remembered keeps every byte") {
+  OwnHeap heap;
+  Held held = hold(*heap, 20 * kMiB);
+  const auto mark = [&](int value) { held.address[held.size - 1] = static_cast<std::byte>(value); };
+  mark(0);
+  for (int round = 1; round <= 40; ++round) {
+    // The reservation is 64 MiB longer each time, so the block moves; what it grows by is a part of its own.
+    const std::size_t size = held.size + 64 * kMiB;
+    const auto grown = heap->reallocate(held.address, held.size, layout(size), Fill::kZero);
+    CHECK(grown.ok());
+    CHECK(has_pattern(grown.value().address, 19 * kMiB, held.seed));
+    // The last byte of every size it has had.
+    for (int earlier = 0; earlier < round; ++earlier) {
+      const std::size_t last = (20 + 64 * static_cast<std::size_t>(earlier)) * kMiB - 1;
+      CHECK_EQ(std::to_integer<int>(grown.value().address[last]), earlier);
+    }
+    held.address = grown.value().address;
+    held.size = size;
+    mark(round);
+  }
+  CHECK(heap->free(held.address, held.size).ok());
+}
+
 TEST("a loop of huge blocks uses the same addresses again: one reserve, one release and two commits each") {
   OwnHeap heap;
   CHECK(heap->free(heap->allocate(layout(20 * kMiB), Fill::kAnything).value().address, 20 * kMiB).ok());

@@ -9,6 +9,8 @@ using heap::kDataPages;
 using heap::kPageBytes;
 using heap::Region;
 using heap::Span;
+using os::Call;
+namespace faults = os::faults;
 
 namespace {
 
@@ -122,6 +124,20 @@ TEST("a region commits in steps that double, and never asks for a page twice") {
   }
   CHECK_EQ(region->committed_pages, kDataPages);
   CHECK(kernel_calls(os::Call::kCommit) - calls <= 14);
+}
+
+TEST("a step that the kernel refuses to commit is tried again as what was asked") {
+  OwnRegion region;
+  faults::fail(Call::kCommit, 1);
+  CHECK(region->commit({10, 5}).ok());
+  CHECK_EQ(faults::refused(), 1U);
+  faults::clear();
+  CHECK_EQ(region->committed_pages, 5U);
+  CHECK(region->committed.all({10, 5}));
+  faults::fail(Call::kCommit, 1, 2);
+  CHECK_EQ(region->commit({20, 5}).error().call, Call::kCommit);
+  faults::clear();
+  CHECK_EQ(region->committed_pages, 5U);
 }
 
 TEST("decommitting a range touches only its committed pages and forgets that they were dirty") {

@@ -17,13 +17,16 @@ namespace offheap::binding::array_buffers {
 // What `runtime.buffers` says: which implementation this is.
 [[nodiscard]] const char* name();
 
-// A buffer over the block of `lease`. The buffer owns the lease from now on, whatever becomes of the buffer, and if it
-// is collected while the lease stands, gives the block back. Null, with an exception pending and the lease deleted or
-// harmless, if the runtime refuses.
-[[nodiscard]] Napi::Value create(Napi::Env env, Lease* lease);
+// A buffer over the block of `lease`, which does not stand yet. The buffer owns the lease from now on, whatever becomes
+// of the buffer; if it is collected while the lease stands, the block is given back. Null if the runtime refuses: then
+// the lease is not to be touched any more, and the caller takes the block back and raises raise_refusal().
+[[nodiscard]] napi_value create(Napi::Env env, Lease* lease);
+void raise_refusal(Napi::Env env);
 
 enum class Detached { kYes, kLocked };
-// Makes every view of `buffer` empty, at once. kLocked: the user forbade it, and nothing has changed.
+// Makes every view of `buffer` empty, at once. kLocked: the user forbade it, and nothing has changed. May run anything:
+// JavaScript that somebody put in the way, and in some runtimes the finalizer of the buffer. Callers see to it that its
+// lease does not stand meanwhile.
 [[nodiscard]] Detached detach(Napi::Env env, Napi::Value buffer);
 
 // The memory behind `value`: no bytes for a buffer that is detached, or for anything that is no ArrayBuffer.

@@ -23,12 +23,16 @@ void finalize_in_worker(napi_env env, void* data, void* hint) {
   delete buffer;
 }
 
+// If the runtime refuses, it may have called the finalizer, or may yet: only one answer says that it has not seen it.
+bool was_not_seen(napi_status status) { return status == napi_no_external_buffers_allowed; }
+
 napi_status create_in_worker(Napi::Env env, Lease* lease, napi_value* value) {
-  auto* const buffer = new DepartureWatch::Buffer{.lease = lease};
+  DepartureWatch& watch = Environment::of(env).departure_watch();
+  auto* const buffer = new DepartureWatch::Buffer{.lease = lease, .watch = &watch};
   const napi_status status =
       napi_create_external_arraybuffer(env, lease->address, lease->size, finalize_in_worker, buffer, value);
-  if (status == napi_ok) Environment::of(env).departure_watch().add(env, buffer, *value);
-  if (status == napi_no_external_buffers_allowed) delete buffer;
+  if (status == napi_ok) watch.add(env, buffer, *value);
+  if (was_not_seen(status)) delete buffer;
   return status;
 }
 
@@ -36,32 +40,27 @@ napi_status create_in_worker(Napi::Env env, Lease* lease, napi_value* value) {
 
 const char* name() { return "napi"; }
 
-Napi::Value create(Napi::Env env, Lease* lease) {
+napi_value create(Napi::Env env, Lease* lease) {
   napi_value buffer = nullptr;
   const napi_status status =
       Environment::of(env).buffers_may_outlive_it()
           ? create_in_worker(env, lease, &buffer)
           : napi_create_external_arraybuffer(env, lease->address, lease->size, finalize, lease, &buffer);
-  if (status == napi_ok) return {env, buffer};
-  if (status == napi_no_external_buffers_allowed) {
-    // The runtime has not seen the lease.
-    if (lease->stands()) lease->heap->give_back(lease);
-    delete lease;
-    Environment::of(env).raise(env, Environment::Complaint::kNoExternalBuffers);
-    return {};
-  }
-  // Whether the finalizer was or will be called is not said. It may not find a standing lease; deleting is left to it.
-  if (lease->stands()) lease->heap->give_back(lease);
-  if (!env.IsExceptionPending())
-    Napi::Error::New(env, "The runtime refused an ArrayBuffer").ThrowAsJavaScriptException();
-  return {};
+  if (status == napi_ok) return buffer;
+  if (was_not_seen(status)) delete lease;
+  return nullptr;
+}
+
+void raise_refusal(Napi::Env env) {
+  if (!env.IsExceptionPending()) Environment::of(env).raise(env, Environment::Complaint::kNoExternalBuffers);
 }
 
 Detached detach(Napi::Env env, Napi::Value buffer) {
-  const Napi::Function transfer = Environment::of(env).safe_detach();
-  if (transfer.IsEmpty()) {
+  if (!Environment::of(env).detach_may_abort()) {
     return napi_detach_arraybuffer(env, buffer) == napi_ok ? Detached::kYes : Detached::kLocked;
   }
+  const Napi::Function transfer = Environment::of(env).transfer();
+  if (transfer.IsEmpty()) return Detached::kLocked;
   napi_value zero = nullptr;
   napi_create_uint32(env, 0, &zero);
   if (napi_call_function(env, buffer, transfer, 1, &zero, nullptr) != napi_ok) {

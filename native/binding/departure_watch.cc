@@ -16,7 +16,7 @@ std::byte sentinel_byte{};
 }  // namespace
 
 void DepartureWatch::add(napi_env env, Buffer* buffer, napi_value value) {
-  buffer->watch = this;
+  buffer->listed = true;
   buffer->next = first_;
   if (first_ != nullptr) first_->previous = buffer;
   first_ = buffer;
@@ -25,13 +25,14 @@ void DepartureWatch::add(napi_env env, Buffer* buffer, napi_value value) {
 }
 
 void DepartureWatch::remove(napi_env env, Buffer* buffer) {
+  if (!buffer->listed) return;
   (buffer->previous != nullptr ? buffer->previous->next : first_) = buffer->next;
   if (buffer->next != nullptr) buffer->next->previous = buffer->previous;
   if (buffer->reference != nullptr) napi_delete_reference(env, buffer->reference);
 }
 
 void DepartureWatch::renew_sentinel(napi_env env) {
-  auto* const sentinel = new Sentinel{this, ++sentinels_};
+  auto* const sentinel = new Sentinel{this, newest_ + 1};
   napi_value value = nullptr;
   const napi_status status =
       napi_create_external_arraybuffer(env, &sentinel_byte, sizeof sentinel_byte, on_sentinel_end, sentinel, &value);
@@ -45,6 +46,8 @@ void DepartureWatch::renew_sentinel(napi_env env) {
     delete sentinel;
     return;
   }
+  // Only now: while there is no newer one, the one before looks after the buffers that came before it.
+  ++newest_;
   if (sentinel_ != nullptr) napi_delete_reference(env, sentinel_);
   sentinel_ = nullptr;
   napi_create_reference(env, value, 1, &sentinel_);
@@ -53,7 +56,7 @@ void DepartureWatch::renew_sentinel(napi_env env) {
 void DepartureWatch::on_sentinel_end(napi_env env, void*, void* hint) {
   auto* const sentinel = static_cast<Sentinel*>(hint);
   // Older ones are collected as garbage; the newest is referenced and ends with the environment.
-  if (sentinel->number == sentinel->watch->sentinels_) sentinel->watch->look(env);
+  if (sentinel->number == sentinel->watch->newest_) sentinel->watch->look(env);
   delete sentinel;
 }
 

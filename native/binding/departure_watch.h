@@ -27,6 +27,7 @@ class DepartureWatch {
     DepartureWatch* watch = nullptr;
     napi_ref reference = nullptr;  // weak
     bool has_left = false;
+    bool listed = false;
     Buffer* next = nullptr;
     Buffer* previous = nullptr;
   };
@@ -46,7 +47,7 @@ class DepartureWatch {
 
   Buffer* first_ = nullptr;
   napi_ref sentinel_ = nullptr;  // strong
-  std::uint64_t sentinels_ = 0;  // made so far; the number of the newest
+  std::uint64_t newest_ = 0;     // number of the sentinel that is referenced
 };
 
 }  // namespace offheap::binding

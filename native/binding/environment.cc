@@ -1,5 +1,7 @@
 #include "binding/environment.h"
 
+#include "binding/plain_object.h"
+
 namespace offheap::binding {
 
 namespace {
@@ -7,6 +9,9 @@ namespace {
 // From this version on napi_detach_arraybuffer aborts the process when the user called markAsUntransferable() on the
 // buffer, since V8 then wants a detach key; ArrayBuffer.prototype.transfer throws a TypeError instead.
 constexpr std::uint32_t kFirstNodeWithDetachKeys = 23;
+
+// ArrayBuffer.prototype.transfer came with V8 11.4.
+constexpr std::uint32_t kFirstNodeWithTransfer = 21;
 
 const char* code_of(heap::Refusal reason) {
   switch (reason) {
@@ -28,49 +33,52 @@ const char* code_of(heap::Refusal reason) {
 }  // namespace
 
 Environment::Environment(Napi::Env env) {
+  // The version decides, not what somebody left of ArrayBuffer.prototype.
+  const napi_node_version* version = nullptr;
+  const std::uint32_t major = napi_get_node_version(env, &version) == napi_ok ? version->major : ~0U;
+  has_transfer_ = major >= kFirstNodeWithTransfer;
+  has_detach_keys_ = major >= kFirstNodeWithDetachKeys;
   const Napi::Value constructor = env.Global().Get("ArrayBuffer");
   if (!constructor.IsFunction()) return;
   const Napi::Value prototype = constructor.As<Napi::Object>().Get("prototype");
   if (!prototype.IsObject()) return;
   const Napi::Value transfer = prototype.As<Napi::Object>().Get("transfer");
-  if (!transfer.IsFunction()) return;
-  transfer_ = Napi::Persistent(transfer.As<Napi::Function>());
-  const napi_node_version* version = nullptr;
-  has_detach_keys_ = napi_get_node_version(env, &version) != napi_ok || version->major >= kFirstNodeWithDetachKeys;
+  if (transfer.IsFunction()) transfer_ = Napi::Persistent(transfer.As<Napi::Function>());
 }
 
 void Environment::raise(Napi::Env env, const heap::Failure& failure) const {
-  Napi::Object description = Napi::Object::New(env);
-  description.Set("code", code_of(failure.reason));
+  PlainObject description(env);
+  description.with("code", code_of(failure.reason));
   if (failure.reason == heap::Refusal::kOutOfMemory) {
     char words[256];
     os::describe(failure.os, words, sizeof words);
-    description.Set("bytes", static_cast<double>(failure.asked));
-    description.Set("call", os::function_name(failure.os.call));
-    description.Set("osError", failure.os.number);
-    description.Set("osMessage", static_cast<const char*>(words));
+    description.with_number("bytes", failure.asked);
+    description.with("call", os::function_name(failure.os.call));
+    description.with_number("osError", static_cast<std::uint64_t>(failure.os.number));
+    description.with("osMessage", static_cast<const char*>(words));
   } else if (failure.reason == heap::Refusal::kLimit) {
-    description.Set("limit", static_cast<double>(failure.limit));
-    description.Set("inUse", static_cast<double>(failure.in_use));
-    description.Set("asked", static_cast<double>(failure.asked));
+    description.with_number("limit", failure.limit);
+    description.with_number("inUse", failure.in_use);
+    description.with_number("asked", failure.asked);
   }
-  raise(env, description);
+  raise(env, description.make());
 }
 
 void Environment::raise(Napi::Env env, Complaint complaint) const {
-  Napi::Object description = Napi::Object::New(env);
-  description.Set("code", complaint == Complaint::kLocked ? "ERR_OFFHEAP_LOCKED" : "ERR_OFFHEAP_UNSUPPORTED");
-  raise(env, description);
+  const char* const code = complaint == Complaint::kLocked ? "ERR_OFFHEAP_LOCKED" : "ERR_OFFHEAP_UNSUPPORTED";
+  raise(env, PlainObject(env).with("code", code).make());
 }
 
-void Environment::raise(Napi::Env env, Napi::Object failure) const {
+void Environment::raise(Napi::Env env, napi_value failure) const {
+  // No description: the environment is being ended, and nobody is left to be told.
+  if (failure == nullptr) return;
   if (create_error_.IsEmpty()) {
-    Napi::Error::New(env, failure.Get("code").ToString().Utf8Value()).ThrowAsJavaScriptException();
+    Napi::Error::New(env, "initialize() was not called").ThrowAsJavaScriptException();
     return;
   }
   const Napi::Value error = create_error_.Call({failure});
   // The factory itself may have thrown; then that is what is pending.
-  if (!env.IsExceptionPending()) napi_throw(env, error);
+  if (!env.IsExceptionPending() && !error.IsEmpty()) napi_throw(env, error);
 }
 
 }  // namespace offheap::binding

@@ -28,15 +28,16 @@ void raise_type_error(Napi::Env env, const char* message) {
 }
 
 // A whole number from 1 to 2^53; otherwise nothing, with an exception pending.
-std::optional<std::size_t> positive_integer(const Napi::Value& value, const char* complaint) {
+std::optional<std::size_t> positive_integer(Napi::Env env, napi_value value, const char* complaint) {
   double number = 0;
-  if (!value.IsNumber() || napi_get_value_double(value.Env(), value, &number) != napi_ok) {
-    raise_type_error(value.Env(), complaint);
+  // Null where a getter could not be called any more; then no number is found either.
+  if (value == nullptr || napi_get_value_double(env, value, &number) != napi_ok) {
+    raise_type_error(env, complaint);
     return std::nullopt;
   }
   constexpr double kMostExact = 9007199254740992.0;
   if (!(number >= 1 && number <= kMostExact) || number != std::floor(number)) {
-    raise_range_error(value.Env(), complaint);
+    raise_range_error(env, complaint);
     return std::nullopt;
   }
   return static_cast<std::size_t>(number);
@@ -74,7 +75,7 @@ std::optional<std::vector<std::uint32_t>> read_size_classes(const Napi::Object& 
   for (std::uint32_t index = 0; index < length && index <= heap::kMaxClasses; ++index) {
     const Napi::Value element = array.Get(index);
     if (env.IsExceptionPending()) return std::nullopt;
-    const auto size = positive_integer(element, "a bucket must be a whole number of bytes");
+    const auto size = positive_integer(env, element, "a bucket must be a whole number of bytes");
     if (!size) return std::nullopt;
     sizes.push_back(*size > heap::kMaxClassBytes ? 0 : static_cast<std::uint32_t>(*size));
   }
@@ -137,7 +138,15 @@ HeapObject::~HeapObject() {
   if (leased_ != nullptr) leased_->abandon();
 }
 
+bool HeapObject::was_made(Napi::Env env) const {
+  // An object whose construction failed halfway does not come into anybody's hands, unless the environment was being
+  // ended at that moment.
+  if (leased_ == nullptr) raise_type_error(env, "The heap was not made");
+  return leased_ != nullptr;
+}
+
 Lease* HeapObject::lease_of(Napi::Env env, Napi::Value value) {
+  if (!was_made(env)) return nullptr;
   if (!value.IsArrayBuffer()) {
     raise_type_error(env, "buffer must be an ArrayBuffer");
     return nullptr;
@@ -155,9 +164,10 @@ Lease* HeapObject::lease_of(Napi::Env env, Napi::Value value) {
 
 Napi::Value HeapObject::alloc(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const auto size = positive_integer(info[0], "size must be a whole number of bytes, 1 or more");
+  if (!was_made(env)) return {};
+  const auto size = positive_integer(env, info[0], "size must be a whole number of bytes, 1 or more");
   if (!size) return {};
-  const auto align = positive_integer(info[1], "align must be a power of two");
+  const auto align = positive_integer(env, info[1], "align must be a power of two");
   if (!align) return {};
   const auto layout = layout_of(env, *size, *align);
   if (!layout) return {};
@@ -171,109 +181,128 @@ Napi::Value HeapObject::alloc(const Napi::CallbackInfo& info) {
     Environment::of(env).raise(env, block.error());
     return {};
   }
-  auto* const lease = new Lease{leased_, block.value().address, *size, *align};
+  std::byte* const address = block.value().address;
+  auto* const lease = new Lease{nullptr, address, *size, *align};
+  const napi_value buffer = array_buffers::create(env, lease);
+  if (buffer == nullptr) {
+    leased_->give_back(address, *size);
+    array_buffers::raise_refusal(env);
+    return {};
+  }
   leased_->enter(lease);
-  return array_buffers::create(env, lease);
+  return {env, buffer};
 }
 
 void HeapObject::free(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Lease* const lease = lease_of(env, info[0]);
   if (lease == nullptr) return;
+  std::byte* const address = lease->address;
+  const std::size_t size = lease->size;
+  leased_->leave(lease);
   if (array_buffers::detach(env, info[0]) == array_buffers::Detached::kLocked) {
+    leased_->enter(lease);
     Environment::of(env).raise(env, Environment::Complaint::kLocked);
     return;
   }
-  // The lease still stands: nothing but this call ends one, apart from finalizers, which run at another turn.
-  leased_->give_back(lease);
+  leased_->give_back(address, size);
 }
 
 Napi::Value HeapObject::realloc(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Lease* const lease = lease_of(env, info[0]);
   if (lease == nullptr) return {};
-  const auto size = positive_integer(info[1], "size must be a whole number of bytes, 1 or more");
+  const auto size = positive_integer(env, info[1], "size must be a whole number of bytes, 1 or more");
   if (!size) return {};
   const auto layout = layout_of(env, *size, lease->align);
   if (!layout) return {};
-  return *size > lease->size ? grow(env, info[0], lease, *layout) : shrink(env, info[0], lease, *layout);
+  const Resized resized =
+      *size > lease->size ? grow(env, info[0], lease, *layout) : shrink(env, info[0], lease, *layout);
+  // Only now that everything is done or undone: making an error may run anybody's code.
+  switch (resized.outcome) {
+    case Outcome::kDone:
+      break;
+    case Outcome::kRefused:
+      Environment::of(env).raise(env, resized.failure);
+      break;
+    case Outcome::kLocked:
+      Environment::of(env).raise(env, Environment::Complaint::kLocked);
+      break;
+    case Outcome::kNoBuffer:
+      array_buffers::raise_refusal(env);
+      break;
+  }
+  return {env, resized.buffer};
 }
 
 // The new buffer exists, over the same block, before the old one is detached, and everything done to the block until
 // then can be undone: a refusal at any step leaves the old buffer, its block and the counts as they were.
-Napi::Value HeapObject::grow(Napi::Env env, Napi::Value buffer, Lease* lease, Layout layout) {
+HeapObject::Resized HeapObject::grow(Napi::Env env, Napi::Value buffer, Lease* lease, Layout layout) {
   Heap& heap = leased_->heap();
-  const auto resized = heap.resize_in_place(lease->address, lease->size, layout, Fill::kZero);
-  if (!resized.ok()) {
-    Environment::of(env).raise(env, resized.error());
-    return {};
-  }
-  if (!resized.value()) {
-    const auto begun = heap.begin_move(lease->address, lease->size, layout);
-    if (!begun.ok()) {
-      Environment::of(env).raise(env, begun.error());
-      return {};
-    }
+  std::byte* const address = lease->address;
+  const auto before = *Layout::of(lease->size, lease->align);
+  const auto in_place = heap.resize_in_place(address, before.size(), layout, Fill::kZero);
+  if (!in_place.ok()) return {Outcome::kRefused, nullptr, in_place.error()};
+  if (!in_place.value()) {
+    const auto begun = heap.begin_move(address, before.size(), layout);
+    if (!begun.ok()) return {Outcome::kRefused, nullptr, begun.error()};
     return move(env, buffer, lease, layout, begun.value());
   }
-  const Napi::Value resized_buffer = replace(env, buffer, lease, lease->address, layout);
-  if (resized_buffer.IsEmpty()) {
-    const auto before = *Layout::of(lease->size, lease->align);
-    (void)heap.resize_in_place(lease->address, layout.size(), before, Fill::kAnything, Heap::Shrink::kAlways).ok();
+  const Resized resized = replace(env, buffer, lease, address, layout);
+  if (resized.outcome != Outcome::kDone) {
+    (void)heap.resize_in_place(address, layout.size(), before, Fill::kAnything, Heap::Shrink::kAlways).ok();
   }
-  return resized_buffer;
+  return resized;
 }
 
-Napi::Value HeapObject::shrink(Napi::Env env, Napi::Value buffer, Lease* lease, Layout layout) {
+HeapObject::Resized HeapObject::shrink(Napi::Env env, Napi::Value buffer, Lease* lease, Layout layout) {
   Heap& heap = leased_->heap();
-  if (heap.closed()) {
-    Environment::of(env).raise(env, heap::Failure{.reason = heap::Refusal::kClosed});
-    return {};
-  }
-  if (heap.would_waste(lease->address, layout)) {
-    // No memory for a smaller block is no reason to fail: then the block stays where it is.
-    const auto begun = heap.begin_move(lease->address, lease->size, layout);
-    if (begun.ok()) return move(env, buffer, lease, layout, begun.value());
-  }
+  if (heap.closed()) return {Outcome::kRefused, nullptr, {.reason = heap::Refusal::kClosed}};
   std::byte* const address = lease->address;
   const std::size_t size = lease->size;
-  const Napi::Value shrunk = replace(env, buffer, lease, address, layout);
-  if (!shrunk.IsEmpty()) {
+  if (heap.would_waste(address, layout)) {
+    // No memory for a smaller block is no reason to fail: then the block stays where it is.
+    const auto begun = heap.begin_move(address, size, layout);
+    if (begun.ok()) return move(env, buffer, lease, layout, begun.value());
+  }
+  const Resized resized = replace(env, buffer, lease, address, layout);
+  if (resized.outcome == Outcome::kDone) {
     (void)heap.resize_in_place(address, size, layout, Fill::kAnything, Heap::Shrink::kAlways).ok();
   }
-  return shrunk;
+  return resized;
 }
 
-Napi::Value HeapObject::move(Napi::Env env, Napi::Value buffer, Lease* lease, Layout layout, const Heap::Move& move) {
-  const Napi::Value moved = replace(env, buffer, lease, move.to.address, layout);
-  if (moved.IsEmpty()) {
-    leased_->heap().abandon_move(move);
-  } else {
+HeapObject::Resized HeapObject::move(Napi::Env env, Napi::Value buffer, Lease* lease, Layout layout,
+                                     const Heap::Move& move) {
+  const Resized moved = replace(env, buffer, lease, move.to.address, layout);
+  if (moved.outcome == Outcome::kDone) {
     leased_->heap().finish_move(move, Fill::kZero);
+  } else {
+    leased_->heap().abandon_move(move);
   }
   return moved;
 }
 
-// A buffer over [address, address + layout.size()) takes the place of `buffer`, whose lease ends. Empty, with an
-// exception pending and everything as it was, if there can be no new buffer or the old one is locked.
-Napi::Value HeapObject::replace(Napi::Env env, Napi::Value buffer, Lease* lease, std::byte* address, Layout layout) {
-  // It does not stand yet: should its buffer come to nothing, its finalizer must not give the block back.
+// A buffer over [address, address + layout.size()) takes the place of `buffer`, whose lease ends; or everything is as
+// it was. While the runtime is at work neither lease stands, so whatever it runs meanwhile cannot touch the block.
+HeapObject::Resized HeapObject::replace(Napi::Env env, Napi::Value buffer, Lease* lease, std::byte* address,
+                                        Layout layout) {
   auto* const successor = new Lease{nullptr, address, layout.size(), layout.align()};
-  const Napi::Value replacement = array_buffers::create(env, successor);
-  if (replacement.IsEmpty()) return {};
+  const napi_value replacement = array_buffers::create(env, successor);
+  if (replacement == nullptr) return {Outcome::kNoBuffer, nullptr, {}};
+  leased_->leave(lease);
   if (array_buffers::detach(env, buffer) == array_buffers::Detached::kLocked) {
-    // A buffer made a moment ago is nobody's to lock.
-    (void)array_buffers::detach(env, replacement);
-    Environment::of(env).raise(env, Environment::Complaint::kLocked);
-    return {};
+    leased_->enter(lease);
+    // Nobody has seen this one; if it cannot be detached either, it ends as garbage that owns nothing.
+    (void)array_buffers::detach(env, {env, replacement});
+    return {Outcome::kLocked, nullptr, {}};
   }
-  leased_->end(lease);
-  successor->heap = leased_;
   leased_->enter(successor);
-  return replacement;
+  return {Outcome::kDone, replacement, {}};
 }
 
 Napi::Value HeapObject::owns(const Napi::CallbackInfo& info) {
+  if (!was_made(info.Env())) return {};
   const array_buffers::Memory memory = array_buffers::memory_of(info.Env(), info[0]);
   const Lease* const lease = memory.bytes > 0 ? leased_->find(memory.address) : nullptr;
   return Napi::Boolean::New(info.Env(), lease != nullptr && lease->size == memory.bytes);
@@ -297,25 +326,37 @@ Napi::Value HeapObject::address_of(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value HeapObject::bytes_in_use(const Napi::CallbackInfo& info) {
+  if (!was_made(info.Env())) return {};
   return Napi::Number::New(info.Env(), static_cast<double>(leased_->heap().bytes_in_use()));
 }
 
 Napi::Value HeapObject::blocks_in_use(const Napi::CallbackInfo& info) {
+  if (!was_made(info.Env())) return {};
   return Napi::Number::New(info.Env(), static_cast<double>(leased_->heap().blocks_in_use()));
 }
 
-Napi::Value HeapObject::stats(const Napi::CallbackInfo& info) { return make_statistics(info.Env(), *leased_); }
+Napi::Value HeapObject::stats(const Napi::CallbackInfo& info) {
+  if (!was_made(info.Env())) return {};
+  return {info.Env(), make_statistics(info.Env(), *leased_)};
+}
 
-Napi::Value HeapObject::snapshot(const Napi::CallbackInfo& info) { return make_snapshot(info.Env(), *leased_); }
+Napi::Value HeapObject::snapshot(const Napi::CallbackInfo& info) {
+  if (!was_made(info.Env())) return {};
+  return {info.Env(), make_snapshot(info.Env(), *leased_)};
+}
 
 Napi::Value HeapObject::trim(const Napi::CallbackInfo& info) {
+  if (!was_made(info.Env())) return {};
   return Napi::Number::New(info.Env(), static_cast<double>(leased_->heap().trim()));
 }
 
 Napi::Value HeapObject::decay(const Napi::CallbackInfo& info) {
+  if (!was_made(info.Env())) return {};
   return Napi::Boolean::New(info.Env(), leased_->heap().decay(os::monotonic_milliseconds()));
 }
 
-void HeapObject::close(const Napi::CallbackInfo&) { leased_->heap().close(); }
+void HeapObject::close(const Napi::CallbackInfo& info) {
+  if (was_made(info.Env())) leased_->heap().close();
+}
 
 }  // namespace offheap::binding

@@ -33,14 +33,23 @@ class HeapObject : public Napi::ObjectWrap<HeapObject> {
   Napi::Value decay(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
+  // False, with an exception pending, if the constructor did not get to the end.
+  [[nodiscard]] bool was_made(Napi::Env env) const;
   // The lease on the block `value` is a buffer over; null, with an exception pending, if there is none.
   [[nodiscard]] Lease* lease_of(Napi::Env env, Napi::Value value);
-  [[nodiscard]] Napi::Value grow(Napi::Env env, Napi::Value buffer, Lease* lease, heap::Layout layout);
-  [[nodiscard]] Napi::Value shrink(Napi::Env env, Napi::Value buffer, Lease* lease, heap::Layout layout);
-  [[nodiscard]] Napi::Value move(Napi::Env env, Napi::Value buffer, Lease* lease, heap::Layout layout,
-                                 const heap::Heap::Move& move);
-  [[nodiscard]] Napi::Value replace(Napi::Env env, Napi::Value buffer, Lease* lease, std::byte* address,
-                                    heap::Layout layout);
+
+  enum class Outcome { kDone, kRefused, kLocked, kNoBuffer };
+  struct Resized {
+    Outcome outcome;
+    napi_value buffer;      // null unless kDone
+    heap::Failure failure;  // for kRefused
+  };
+  [[nodiscard]] Resized grow(Napi::Env env, Napi::Value buffer, Lease* lease, heap::Layout layout);
+  [[nodiscard]] Resized shrink(Napi::Env env, Napi::Value buffer, Lease* lease, heap::Layout layout);
+  [[nodiscard]] Resized move(Napi::Env env, Napi::Value buffer, Lease* lease, heap::Layout layout,
+                             const heap::Heap::Move& move);
+  [[nodiscard]] Resized replace(Napi::Env env, Napi::Value buffer, Lease* lease, std::byte* address,
+                                heap::Layout layout);
 
   LeasedHeap* leased_ = nullptr;  // null if the constructor threw
 };

@@ -9,26 +9,26 @@ Lease* LeasedHeap::find(const void* address) const {
   return found == leases_.end() ? nullptr : found->second;
 }
 
-void LeasedHeap::enter(Lease* lease) { leases_[lease->address] = lease; }
-
-void LeasedHeap::give_back(Lease* lease) {
-  const std::size_t size = lease->size;
-  std::byte* const address = lease->address;
-  end(lease);
-  // The address was in leases_, so the heap knows it as a live block of at least this size.
-  (void)heap_->free(address, size).ok();
+void LeasedHeap::enter(Lease* lease) {
+  lease->heap = this;
+  leases_[lease->address] = lease;
 }
 
-void LeasedHeap::end(Lease* lease) {
-  const auto found = leases_.find(lease->address);
-  if (found != leases_.end() && found->second == lease) leases_.erase(found);
+void LeasedHeap::leave(Lease* lease) {
   lease->heap = nullptr;
+  leases_.erase(lease->address);
+}
+
+void LeasedHeap::give_back(std::byte* address, std::size_t size) {
+  // The block was in leases_, so the heap knows it as live and of at least this size.
+  (void)heap_->free(address, size).ok();
 }
 
 void LeasedHeap::reclaim(Lease* lease) {
   ++reclaimed_blocks_;
   reclaimed_bytes_ += lease->size;
-  give_back(lease);
+  leave(lease);
+  give_back(lease->address, lease->size);
   delete_if_done();
 }
 

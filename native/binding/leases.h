@@ -14,10 +14,11 @@ namespace offheap::binding {
 class LeasedHeap;
 
 // One ArrayBuffer over one block. Made with the buffer, deleted by the buffer's finalizer, which the runtime runs some
-// time after the buffer was detached or collected. By then the block may long be somebody else's, so the lease says
-// whether it still stands.
+// time after the buffer was detached or collected, or, in some runtimes, while it is detached. By then the block may
+// long be somebody else's, so the lease says whether it still stands. A lease that does not stand may be deleted at
+// any call into the runtime: it is not touched after one.
 struct Lease {
-  LeasedHeap* heap = nullptr;  // null once the block has been given back
+  LeasedHeap* heap = nullptr;  // null while the lease does not stand
   std::byte* address = nullptr;
   std::size_t size = 0;   // bytes asked for, the byteLength of the buffer
   std::size_t align = 0;  // bytes
@@ -39,13 +40,14 @@ class LeasedHeap {
 
   // The lease on the block that starts at `address`, or null.
   [[nodiscard]] Lease* find(const void* address) const;
-  // Enters a lease, which replaces the one on the same block if there is one.
+  // From now on the lease stands; no other stands on its block.
   void enter(Lease* lease);
-  // Ends a lease and gives its block back to the heap.
-  void give_back(Lease* lease);
-  // Ends a lease whose block lives on, under another lease or at another place.
-  void end(Lease* lease);
-  // give_back() for a buffer that was garbage collected; counted apart. May delete this heap.
+  // From now on it does not; the block stays used.
+  void leave(Lease* lease);
+  // Gives a block without a standing lease back to the heap.
+  void give_back(std::byte* address, std::size_t size);
+  // Ends the lease of a buffer that was garbage collected and gives its block back; counted apart. May delete this
+  // heap.
   void reclaim(Lease* lease);
 
   // JavaScript's Heap object is gone: nothing is handed out any more. May delete this heap.

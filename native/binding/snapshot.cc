@@ -1,8 +1,13 @@
+// Everything is copied out of the heap before the first JavaScript object is made: making one may run a collection, and
+// the heap must not be walked while anything else has a say.
 #include "binding/snapshot.h"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <vector>
 
+#include "binding/plain_object.h"
 #include "heap/double_free.h"
 #include "heap/release_retry.h"
 
@@ -12,188 +17,201 @@ namespace {
 
 using heap::SpanKind;
 
-Napi::Number number(Napi::Env env, std::uint64_t value) { return Napi::Number::New(env, static_cast<double>(value)); }
+struct SpanCopy {
+  const char* kind = "free";
+  const std::byte* address = nullptr;
+  std::size_t bytes = 0;
+  std::size_t committed = 0;
+  std::size_t block_bytes = 0;
+  std::uint32_t blocks = 0;
+  std::uint32_t used = 0;
+  std::array<std::uint8_t, heap::kMaxCells / 8> used_bits{};  // 1 for the blocks handed out
+};
 
-Napi::BigInt address(Napi::Env env, const void* pointer) {
-  return Napi::BigInt::New(env, static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(pointer)));
-}
+struct RegionCopy {
+  const void* address = nullptr;
+  std::size_t bytes = 0;
+  std::size_t committed = 0;
+  std::size_t metadata_bytes = 0;
+  std::vector<SpanCopy> spans;
+};
 
-const char* name_of(SpanKind kind) {
-  switch (kind) {
-    case SpanKind::kBucket:
-      return "bucket";
-    case SpanKind::kDynamic:
-      return "dynamic";
-    case SpanKind::kFree:
-    case SpanKind::kUnused:
-      return "free";
-  }
-  return "free";
-}
-
-// One bit a block, 1 for the blocks handed out.
-Napi::Uint8Array used_bits(Napi::Env env, const heap::Span& span) {
-  const std::uint32_t blocks = span.kind == SpanKind::kBucket ? span.cells : span.kind == SpanKind::kDynamic ? 1 : 0;
-  Napi::Uint8Array bits = Napi::Uint8Array::New(env, (blocks + 7) / 8);
-  for (std::uint32_t block = 0; block < blocks; ++block) {
-    const bool used = span.kind == SpanKind::kDynamic || !span.free.is_free(block);
-    if (used) bits.Data()[block / 8] |= static_cast<std::uint8_t>(1U << (block % 8));
-  }
-  return bits;
-}
-
-Napi::Object make_span(Napi::Env env, heap::Region& region, const heap::Span& span) {
-  const std::size_t bytes = heap::bytes_of(span.pages.count);
-  const bool bucket = span.kind == SpanKind::kBucket;
-  const bool dynamic = span.kind == SpanKind::kDynamic;
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("kind", name_of(span.kind));
-  object.Set("address", address(env, region.address_of(span)));
-  object.Set("bytes", number(env, bytes));
-  object.Set("committed", number(env, heap::bytes_of(region.committed.count(span.pages))));
-  object.Set("blockBytes", number(env, bucket ? span.cell_bytes : dynamic ? bytes : 0));
-  object.Set("blocks", number(env, bucket ? span.cells : dynamic ? 1 : 0));
-  object.Set("used", number(env, bucket ? span.used : dynamic ? 1 : 0));
-  object.Set("usedBits", used_bits(env, span));
-  return object;
-}
-
-Napi::Object make_region(Napi::Env env, heap::Region& region) {
-  Napi::Array spans = Napi::Array::New(env);
-  for (std::uint32_t page = 0; page < heap::kDataPages;) {
-    const Napi::HandleScope scope(env);
-    const heap::Span* const span = region.span_starting_at(page);
-    spans.Set(spans.Length(), make_span(env, region, *span));
-    page = span->pages.end();
-  }
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("address", address(env, region.start()));
-  object.Set("bytes", number(env, heap::kRegionBytes));
-  object.Set("committed", number(env, heap::bytes_of(region.committed_pages) + region.committed_metadata));
-  object.Set("metadataBytes", number(env, heap::kRegionMetadataBytes));
-  object.Set("spans", spans);
-  return object;
-}
-
-Napi::Object make_huge_region(Napi::Env env, heap::HugeBlock& huge) {
-  Napi::Object span = Napi::Object::New(env);
-  span.Set("kind", "huge");
-  span.Set("address", address(env, huge.start()));
-  span.Set("bytes", number(env, huge.usable));
-  span.Set("committed", number(env, huge.usable));
-  span.Set("blockBytes", number(env, huge.usable));
-  span.Set("blocks", number(env, 1));
-  span.Set("used", number(env, 1));
-  Napi::Uint8Array bits = Napi::Uint8Array::New(env, 1);
-  bits.Data()[0] = 1;
-  span.Set("usedBits", bits);
-  Napi::Array spans = Napi::Array::New(env);
-  spans.Set(0U, span);
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("address", address(env, &huge));
-  object.Set("bytes", number(env, huge.head.bytes));
-  object.Set("committed", number(env, huge.committed_bytes()));
-  object.Set("metadataBytes", number(env, huge.offset));
-  object.Set("spans", spans);
-  return object;
-}
-
-struct BucketTotals {
+struct BucketCopy {
+  std::uint32_t block_bytes = 0;
   std::uint64_t spans = 0;
   std::uint64_t blocks = 0;
   std::uint64_t used = 0;
 };
 
-Napi::Array make_buckets(Napi::Env env, const heap::Heap& heap) {
-  const auto buckets = heap.buckets();
-  std::vector<BucketTotals> totals(buckets.size());
-  heap.for_each_span([&](const heap::Region&, const heap::Span& span) {
-    if (span.kind != SpanKind::kBucket) return;
-    BucketTotals& total = totals[span.size_class];
-    ++total.spans;
-    total.blocks += span.cells;
-    total.used += span.used;
-  });
-  Napi::Array array = Napi::Array::New(env, buckets.size());
-  for (std::uint32_t index = 0; index < buckets.size(); ++index) {
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("blockBytes", number(env, buckets[index].cell_bytes));
-    object.Set("spans", number(env, totals[index].spans));
-    object.Set("blocks", number(env, totals[index].blocks));
-    object.Set("used", number(env, totals[index].used));
-    array.Set(index, object);
+struct BlockCopy {
+  const std::byte* address = nullptr;
+  std::size_t requested = 0;
+  std::size_t usable = 0;
+};
+
+SpanCopy copy_span(heap::Region& region, const heap::Span& span) {
+  SpanCopy copy;
+  copy.address = region.address_of(span);
+  copy.bytes = heap::bytes_of(span.pages.count);
+  copy.committed = heap::bytes_of(region.committed.count(span.pages));
+  if (span.kind == SpanKind::kBucket) {
+    copy.kind = "bucket";
+    copy.block_bytes = span.cell_bytes;
+    copy.blocks = span.cells;
+    copy.used = span.used;
+    for (std::uint32_t cell = 0; cell < span.cells; ++cell) {
+      if (!span.free.is_free(cell)) copy.used_bits[cell / 8] |= static_cast<std::uint8_t>(1U << (cell % 8));
+    }
+  } else if (span.kind == SpanKind::kDynamic) {
+    copy.kind = "dynamic";
+    copy.block_bytes = copy.bytes;
+    copy.blocks = 1;
+    copy.used = 1;
+    copy.used_bits[0] = 1;
   }
-  return array;
+  return copy;
 }
 
-Napi::Array make_blocks(Napi::Env env, LeasedHeap& leased) {
-  std::vector<const Lease*> leases;
-  leased.for_each([&](const Lease& lease) { leases.push_back(&lease); });
-  std::ranges::sort(leases, {}, &Lease::address);
-  Napi::Array array = Napi::Array::New(env, leases.size());
-  for (std::uint32_t index = 0; index < leases.size(); ++index) {
-    const Napi::HandleScope scope(env);
-    const Lease& lease = *leases[index];
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("address", address(env, lease.address));
-    object.Set("requested", number(env, lease.size));
-    object.Set("usable", number(env, heap::look_up(&leased.heap(), lease.address).usable()));
-    array.Set(index, object);
+std::vector<RegionCopy> copy_regions(const heap::Heap& heap) {
+  std::vector<RegionCopy> regions;
+  for (heap::Region* region = heap.regions(); region != nullptr; region = region->next) {
+    const std::size_t committed = heap::bytes_of(region->committed_pages) + region->committed_metadata;
+    regions.push_back({region->start(), heap::kRegionBytes, committed, heap::kRegionMetadataBytes, {}});
+    for (std::uint32_t page = 0; page < heap::kDataPages;) {
+      const heap::Span* const span = region->span_starting_at(page);
+      regions.back().spans.push_back(copy_span(*region, *span));
+      page = span->pages.end();
+    }
   }
-  return array;
+  for (heap::HugeBlock* huge = heap.huge_blocks(); huge != nullptr; huge = huge->next) {
+    SpanCopy span{"huge", huge->start(), huge->usable, huge->usable, huge->usable, 1, 1, {1}};
+    regions.push_back({huge, huge->head.bytes, huge->committed_bytes(), huge->offset, {span}});
+  }
+  return regions;
+}
+
+std::vector<BucketCopy> copy_buckets(const heap::Heap& heap) {
+  std::vector<BucketCopy> copies;
+  for (const heap::Bucket& bucket : heap.buckets()) copies.push_back({.block_bytes = bucket.cell_bytes});
+  heap.for_each_span([&](const heap::Region&, const heap::Span& span) {
+    if (span.kind != SpanKind::kBucket) return;
+    BucketCopy& copy = copies[span.size_class];
+    ++copy.spans;
+    copy.blocks += span.cells;
+    copy.used += span.used;
+  });
+  return copies;
+}
+
+std::vector<BlockCopy> copy_blocks(LeasedHeap& leased) {
+  std::vector<BlockCopy> blocks;
+  leased.for_each([&](const Lease& lease) {
+    blocks.push_back({lease.address, lease.size, heap::look_up(&leased.heap(), lease.address).usable()});
+  });
+  std::ranges::sort(blocks, {}, &BlockCopy::address);
+  return blocks;
+}
+
+napi_value make_bits(Napi::Env env, const SpanCopy& span) {
+  const std::size_t bytes = (span.blocks + 7) / 8;
+  void* data = nullptr;
+  napi_value buffer = nullptr;
+  napi_value bits = nullptr;
+  if (napi_create_arraybuffer(env, bytes, &data, &buffer) != napi_ok) return nullptr;
+  if (bytes > 0) std::memcpy(data, span.used_bits.data(), bytes);
+  return napi_create_typedarray(env, napi_uint8_array, bytes, buffer, 0, &bits) == napi_ok ? bits : nullptr;
+}
+
+napi_value make_span(Napi::Env env, const SpanCopy& span) {
+  return PlainObject(env)
+      .with("kind", span.kind)
+      .with_address("address", span.address)
+      .with_number("bytes", span.bytes)
+      .with_number("committed", span.committed)
+      .with_number("blockBytes", span.block_bytes)
+      .with_number("blocks", span.blocks)
+      .with_number("used", span.used)
+      .with("usedBits", make_bits(env, span))
+      .make();
+}
+
+napi_value make_region(Napi::Env env, const RegionCopy& region) {
+  return PlainObject(env)
+      .with_address("address", region.address)
+      .with_number("bytes", region.bytes)
+      .with_number("committed", region.committed)
+      .with_number("metadataBytes", region.metadata_bytes)
+      .with("spans", make_array(env, region.spans.size(),
+                                [&](std::size_t index) { return make_span(env, region.spans[index]); }))
+      .make();
+}
+
+napi_value make_bucket(Napi::Env env, const BucketCopy& bucket) {
+  return PlainObject(env)
+      .with_number("blockBytes", bucket.block_bytes)
+      .with_number("spans", bucket.spans)
+      .with_number("blocks", bucket.blocks)
+      .with_number("used", bucket.used)
+      .make();
+}
+
+napi_value make_block(Napi::Env env, const BlockCopy& block) {
+  return PlainObject(env)
+      .with_address("address", block.address)
+      .with_number("requested", block.requested)
+      .with_number("usable", block.usable)
+      .make();
 }
 
 }  // namespace
 
-Napi::Object make_snapshot(Napi::Env env, LeasedHeap& leased) {
-  heap::Heap& heap = leased.heap();
-  Napi::Array regions = Napi::Array::New(env);
-  for (heap::Region* region = heap.regions(); region != nullptr; region = region->next) {
-    regions.Set(regions.Length(), make_region(env, *region));
-  }
-  for (heap::HugeBlock* huge = heap.huge_blocks(); huge != nullptr; huge = huge->next) {
-    regions.Set(regions.Length(), make_huge_region(env, *huge));
-  }
-  Napi::Object snapshot = Napi::Object::New(env);
-  snapshot.Set("regions", regions);
-  snapshot.Set("buckets", make_buckets(env, heap));
-  snapshot.Set("blocks", make_blocks(env, leased));
-  return snapshot;
+napi_value make_snapshot(Napi::Env env, LeasedHeap& leased) {
+  const std::vector<RegionCopy> regions = copy_regions(leased.heap());
+  const std::vector<BucketCopy> buckets = copy_buckets(leased.heap());
+  const std::vector<BlockCopy> blocks = copy_blocks(leased);
+  return PlainObject(env)
+      .with("regions",
+            make_array(env, regions.size(), [&](std::size_t index) { return make_region(env, regions[index]); }))
+      .with("buckets",
+            make_array(env, buckets.size(), [&](std::size_t index) { return make_bucket(env, buckets[index]); }))
+      .with("blocks", make_array(env, blocks.size(), [&](std::size_t index) { return make_block(env, blocks[index]); }))
+      .make();
 }
 
-Napi::Object make_statistics(Napi::Env env, LeasedHeap& leased) {
+napi_value make_statistics(Napi::Env env, LeasedHeap& leased) {
   const heap::Statistics statistics = leased.heap().statistics();
   const auto calls = os::call_counts();
-  const auto count = [&](os::Call call) { return number(env, calls[static_cast<std::size_t>(call)]); };
-  Napi::Object system_calls = Napi::Object::New(env);
-  system_calls.Set("reserve", count(os::Call::kReserve));
-  system_calls.Set("commit", count(os::Call::kCommit));
-  system_calls.Set("decommit", count(os::Call::kDecommit));
-  system_calls.Set("release", count(os::Call::kRelease));
-  system_calls.Set("protect", count(os::Call::kProtect));
-  system_calls.Set("advise", count(os::Call::kAdvise));
-  system_calls.Set("move", count(os::Call::kMove));
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("requested", number(env, statistics.requested));
-  object.Set("usable", number(env, statistics.usable));
-  object.Set("committed", number(env, statistics.committed));
-  object.Set("reserved", number(env, statistics.reserved));
-  object.Set("metadata", number(env, statistics.metadata));
-  object.Set("peak", number(env, statistics.peak));
-  object.Set("blocks", number(env, statistics.blocks));
-  object.Set("allocations", number(env, statistics.allocations));
-  object.Set("frees", number(env, statistics.frees));
-  object.Set("failures", number(env, statistics.failures));
-  object.Set("reclaimed", number(env, leased.reclaimed_blocks()));
-  object.Set("reclaimedBytes", number(env, leased.reclaimed_bytes()));
-  object.Set("regions", number(env, statistics.regions));
-  object.Set("spans", number(env, statistics.spans));
-  object.Set("freeBytes", number(env, statistics.free_bytes));
-  object.Set("largestFreeRun", number(env, statistics.largest_free_run));
-  object.Set("releasesRefused", number(env, heap::release_retry::counts().refused));
-  object.Set("decommitsRefused", number(env, statistics.decommits_refused));
-  object.Set("systemCalls", system_calls);
-  return object;
+  const auto count = [&](os::Call call) { return calls[static_cast<std::size_t>(call)]; };
+  const napi_value system_calls = PlainObject(env)
+                                      .with_number("reserve", count(os::Call::kReserve))
+                                      .with_number("commit", count(os::Call::kCommit))
+                                      .with_number("decommit", count(os::Call::kDecommit))
+                                      .with_number("release", count(os::Call::kRelease))
+                                      .with_number("protect", count(os::Call::kProtect))
+                                      .with_number("advise", count(os::Call::kAdvise))
+                                      .with_number("move", count(os::Call::kMove))
+                                      .make();
+  return PlainObject(env)
+      .with_number("requested", statistics.requested)
+      .with_number("usable", statistics.usable)
+      .with_number("committed", statistics.committed)
+      .with_number("reserved", statistics.reserved)
+      .with_number("metadata", statistics.metadata)
+      .with_number("peak", statistics.peak)
+      .with_number("blocks", statistics.blocks)
+      .with_number("allocations", statistics.allocations)
+      .with_number("frees", statistics.frees)
+      .with_number("failures", statistics.failures)
+      .with_number("reclaimed", leased.reclaimed_blocks())
+      .with_number("reclaimedBytes", leased.reclaimed_bytes())
+      .with_number("regions", statistics.regions)
+      .with_number("spans", statistics.spans)
+      .with_number("freeBytes", statistics.free_bytes)
+      .with_number("largestFreeRun", statistics.largest_free_run)
+      .with_number("releasesRefused", heap::release_retry::counts().refused)
+      .with_number("decommitsRefused", statistics.decommits_refused)
+      .with("systemCalls", system_calls)
+      .make();
 }
 
 }  // namespace offheap::binding

@@ -8,9 +8,10 @@
 
 namespace offheap::binding {
 
-// NativeSnapshot and NativeStats of lib/native.ts.
-[[nodiscard]] Napi::Object make_snapshot(Napi::Env env, LeasedHeap& leased);
-[[nodiscard]] Napi::Object make_statistics(Napi::Env env, LeasedHeap& leased);
+// NativeSnapshot and NativeStats of lib/native.ts. Null, or with an exception pending, if the environment is being
+// ended.
+[[nodiscard]] napi_value make_snapshot(Napi::Env env, LeasedHeap& leased);
+[[nodiscard]] napi_value make_statistics(Napi::Env env, LeasedHeap& leased);
 
 }  // namespace offheap::binding
 

@@ -82,6 +82,7 @@ struct Bucket {
     span->used = 0;
     span->reciprocal = reciprocal;
     span->free.fill(shape.cells);
+    span->remote.clear();
     push_front(span);
   }
 };

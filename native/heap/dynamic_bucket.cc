@@ -84,7 +84,7 @@ os::Result<Span*> DynamicBucket::take(Heap* heap, std::uint32_t pages, std::uint
 
   // All that can fail comes first.
   auto ready = region->provide_spans((before.count > 0 ? 1 : 0) + (after.count > 0 ? 1 : 0));
-  if (ready.ok()) ready = region->commit(body);
+  if (ready.ok()) ready = region->commit(body, kind == SpanKind::kBucket ? Region::Use::kLater : Region::Use::kNow);
   if (!ready.ok()) {
     if (new_region) {
       remove_free(run);

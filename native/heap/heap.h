@@ -76,7 +76,7 @@ class Heap {
   [[nodiscard]] Result<Block> allocate(Layout layout, Fill fill);
 
   // Takes a block back. Refused, with nothing changed: an address that is no live block of this heap, and a size the
-  // block could not have had. Any thread.
+  // block could not have had. Any thread may free a live block; an address that may be no live block, only the owner.
   [[nodiscard]] Result<Done> free(std::byte* address, std::size_t size);
 
   // A block of `layout` with the first min(size, layout.size()) bytes of the old one, which is gone. In place, or into

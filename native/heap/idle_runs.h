@@ -9,8 +9,8 @@
 namespace offheap::heap {
 
 // Owned by a heap's dynamic bucket, used by the owner thread only. All zero bytes is a valid list with no run.
-// Always true: freed_at never decreases from oldest to newest. A run may be absent: then none of its pages is
-// committed, or the heap is about to look at it.
+// Always true: freed_at never decreases from oldest to newest. A run may be absent: then none of the kernel's
+// pages in it is committed as a whole, or the heap is about to look at it.
 class IdleRuns {
  public:
   [[nodiscard]] Span* oldest() const { return oldest_; }

@@ -1,4 +1,4 @@
-// Every sentence under "always true" in this folder's headers, as code.
+// What the headers of this folder call "always true", as code, as far as it can be seen from outside a call.
 #include <cstdio>
 
 #include "heap/heap.h"
@@ -77,7 +77,7 @@ bool DynamicBucket::check_invariants() const {
       HOLDS(listed(free_runs_.first_with_length(span->pages.count), span) == is_free);
       if (is_free) {
         free_pages += span->pages.count;
-        HOLDS(idle_.contains(span) || region->committed.none(span->pages));
+        HOLDS(idle_.contains(span) || !region->can_decommit(span->pages));
       } else {
         HOLDS(region->committed.all(span->pages));
       }

@@ -109,7 +109,7 @@ void Region::mark_all(const Span& span) {
   std::fill_n(span_of_page.begin() + span.pages.first, span.pages.count, index_of(&span));
 }
 
-os::Result<Done> Region::commit(PageRange pages) {
+os::Result<Done> Region::commit(PageRange pages, Use use) {
   const std::uint32_t first = committed.first_clear(pages.first, pages.end());
   if (first == pages.end()) return Done{};
   const std::uint32_t step = std::clamp(committed_pages, kMinCommitPages, kMaxCommitPages);
@@ -131,7 +131,20 @@ os::Result<Done> Region::commit(PageRange pages) {
   if (!answer.ok()) return answer;
   committed_pages += range.count - committed.count(range);
   committed.set(range);
+  for (PageRange run = given_back.next_set_run(range.first, range.end()); run.count > 0;
+       run = given_back.next_set_run(run.end(), range.end())) {
+    mark_dirty_outside(use == Use::kNow ? pages : PageRange{range.end(), 0}, run);
+  }
+  given_back.clear(range);
   return Done{};
+}
+
+void Region::mark_dirty_outside(PageRange pages, PageRange run) {
+  if (run.first < pages.first) dirty.set({run.first, std::min(run.end(), pages.first) - run.first});
+  if (run.end() > pages.end()) {
+    const std::uint32_t from = std::max(run.first, pages.end());
+    dirty.set({from, run.end() - from});
+  }
 }
 
 Region::Decommitted Region::decommit(PageRange pages) {
@@ -148,16 +161,27 @@ Region::Decommitted Region::decommit(PageRange pages) {
     if (os::decommit(address, bytes_of(whole.count)).ok()) {
       committed.clear(whole);
       dirty.clear(whole);
+      given_back.set(whole);
       committed_pages -= whole.count;
       done.pages += whole.count;
       continue;
     }
     // Refused, most likely for too many mappings: the pages stay committed, their memory goes back all the same.
     ++done.refusals;
-    const bool discarded = os::advise(address, bytes_of(whole.count), os::Advice::kDiscard).ok();
-    if (discarded && os::kDiscardedReadsZero) dirty.clear(whole);
+    // They stay accessible, so what was in flight may still be written: they are not clean.
+    (void)os::advise(address, bytes_of(whole.count), os::Advice::kDiscard).ok();
   }
   return done;
+}
+
+bool Region::can_decommit(PageRange pages) const {
+  const auto per_os_page = static_cast<std::uint32_t>(std::max(os::page_size(), kPageBytes) / kPageBytes);
+  for (PageRange run = committed.next_set_run(pages.first, pages.end()); run.count > 0;
+       run = committed.next_set_run(run.end(), pages.end())) {
+    const std::uint32_t from = (run.first + per_os_page - 1) / per_os_page * per_os_page;
+    if (from < run.end() / per_os_page * per_os_page) return true;
+  }
+  return false;
 }
 
 void Region::zero(std::byte* from, std::size_t bytes) {

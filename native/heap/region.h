@@ -37,6 +37,9 @@ struct Region {
 
   PageBits committed{};
   PageBits dirty{};  // may read other than zero
+  // Were handed out and then given back to the kernel. I/O that was in flight then may write to them as soon as they
+  // are accessible again, so they count as dirty unless they are handed out the moment they are committed.
+  PageBits given_back{};
   std::array<std::uint16_t, kDataPages> span_of_page{};
 
   // A new region of `heap`, entered in the region map, that is one free run. With it comes the one span that covers
@@ -68,18 +71,23 @@ struct Region {
   void mark_all(const Span& span);
 
   // Makes the pages accessible. Commits a larger step than asked where the pages after are free and uncommitted, so
-  // that a growing heap makes few calls.
-  [[nodiscard]] os::Result<Done> commit(PageRange pages);
+  // that a growing heap makes few calls. kLater: they are not all handed out in this call of the heap.
+  enum class Use : std::uint8_t { kNow, kLater };
+  [[nodiscard]] os::Result<Done> commit(PageRange pages, Use use = Use::kNow);
   struct Decommitted {
     std::uint32_t pages = 0;
     std::uint32_t refusals = 0;
   };
   // Gives the memory of the committed pages among `pages` back, as far as the kernel agrees.
   Decommitted decommit(PageRange pages);
+  // Whether there is a whole page of the kernel's among `pages` that is committed.
+  [[nodiscard]] bool can_decommit(PageRange pages) const;
   // Clears what may not be zero in [start, start + bytes), which is committed.
   void zero(std::byte* start, std::size_t bytes);
 
  private:
+  // Marks the pages of `run` that are not among `pages`.
+  void mark_dirty_outside(PageRange pages, PageRange run);
   [[nodiscard]] Span* span_pool();
   [[nodiscard]] Span* span_record(std::uint16_t index) { return span_pool() + index; }
   [[nodiscard]] std::uint16_t index_of(const Span* span) { return static_cast<std::uint16_t>(span - span_pool()); }

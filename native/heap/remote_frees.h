@@ -10,7 +10,8 @@
 // No bit is lost: a bit set before (c) is collected; one set after (c) has its step 2 after (b), finds pending false,
 // and puts the span on the list again. native/test/remote_frees_model_test.cc walks every interleaving.
 // No ABA: the list is pushed one at a time and taken whole.
-// The bit also refuses a second free of the same cell, whichever threads the two come from.
+// The bit also refuses a second free of the same cell by any other thread. What it cannot refuse is a free by the owner
+// at the very moment of one by another thread: whoever holds a block sees to it that one thread frees it.
 #ifndef OFFHEAP_HEAP_REMOTE_FREES_H_
 #define OFFHEAP_HEAP_REMOTE_FREES_H_
 
@@ -36,6 +37,11 @@ class RemoteFrees {
     // The load keeps collection of an almost empty set free of locked instructions.
     if (words_[word].load(std::memory_order_relaxed) == 0) return 0;
     return words_[word].exchange(0, std::memory_order_acq_rel);
+  }
+
+  // For a record that gets new cells.
+  void clear() {
+    for (auto& word : words_) word.store(0, std::memory_order_relaxed);
   }
 
   [[nodiscard]] bool test(std::uint32_t cell) const {

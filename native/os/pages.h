@@ -59,13 +59,6 @@ enum class Advice : std::uint8_t {
   kDiscard,    // contents no longer needed: pages stay accessible, their memory goes back now
   kHugePages,  // back this range with huge pages where the kernel can
 };
-// Whether pages read zero after Advice::kDiscard; where not, callers that need zero must clear.
-#ifdef __linux__
-inline constexpr bool kDiscardedReadsZero = true;
-#else
-inline constexpr bool kDiscardedReadsZero = false;
-#endif
-
 // Advice about committed pages. kHugePages is refused where the system has no such thing.
 [[nodiscard]] Result<Done> advise(std::byte* start, std::size_t bytes, Advice advice);
 

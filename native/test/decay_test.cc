@@ -2,11 +2,14 @@
 #include <vector>
 
 #include "heap/heap.h"
+#include "heap/poison.h"
 #include "heap/region.h"
 #include "os/clock.h"
 #include "test/heaps.h"
 
 namespace offheap::test {
+
+namespace poison = heap::poison;
 
 using heap::kDecayMilliseconds;
 
@@ -203,6 +206,35 @@ TEST("after warm-up a million mixed blocks of 64 bytes to 256 KiB make at most t
   const auto calls = kernel_calls();
   for (int operation = 0; operation < kOperations; ++operation) replace_one();
   CHECK(kernel_calls() - calls <= 10);
+}
+
+TEST("a late write to a block that was freed and given back does not show in a zeroed block") {
+  for (const std::size_t size : {std::size_t{100} * kKiB, std::size_t{4} * kKiB}) {
+    OwnHeap heap;
+    const Held old = hold(*heap, kMiB);
+    const Held neighbour = hold(*heap, 64 * kKiB);
+    CHECK(heap->free(old.address, kMiB).ok());
+    heap->trim();
+    // This commits more than it takes: the old block's pages are accessible again, and I/O that was in flight lands.
+    const Held first = hold(*heap, 40 * kKiB);
+    CHECK(first.address == old.address);
+    std::byte* const late = old.address + 100 * kKiB;
+    if (size < 40 * kKiB) {
+      const auto small = heap->allocate(layout(size), Fill::kZero);  // the first cell of a span on those pages
+      CHECK(small.ok());
+      CHECK(small.value().address < late);
+    }
+    poison::lift(late, 1);
+    *late = std::byte{0xee};
+    std::vector<Block> blocks;
+    for (int count = 0; count < 40; ++count) {
+      const auto block = heap->allocate(layout(size), Fill::kZero);
+      CHECK(block.ok());
+      CHECK(is_zero(block.value().address, size));
+      blocks.push_back(block.value());
+    }
+    drop(*heap, neighbour);
+  }
 }
 
 }  // namespace offheap::test

@@ -32,7 +32,7 @@ inline constexpr std::size_t kMiB = 1024 * kKiB;
   return *made;
 }
 
-// Owns a heap; checks its invariants when the test is through with it.
+// Owns a heap and destroys it.
 class OwnHeap {
  public:
   explicit OwnHeap(const Options& options = {}) {

@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import { addon } from "./addon.js";
 import {
   type AllocOptions,
@@ -19,6 +20,7 @@ import { type HeapStats, readStats } from "./stats.js";
 import { arrayBytes, elementBytesOf, type TypedArrayConstructor } from "./typed_arrays.js";
 
 const bufferFrom = Buffer.from;
+const { isSharedArrayBuffer } = types;
 
 /** Both set below, where the private fields are in reach. */
 let isHeap: (value: unknown) => value is Heap;
@@ -219,7 +221,7 @@ export class Heap {
    * Gives a block another size. The bytes both sizes share are kept, growth is zero, and so is the alignment the block
    * was allocated with. The old buffer is detached, also when the block stays where it is.
    *
-   * To 0 bytes it frees the block and returns an empty one.
+   * To 0 bytes it frees the block and returns an empty one, of the default alignment.
    *
    * @param block A block of this heap, or any view on one: it is the whole block that changes.
    * @returns A new ArrayBuffer with `byteLength === size`, which the caller owns in place of the old one.
@@ -313,6 +315,7 @@ export class Heap {
   addressOf(block: BlockOrView | SharedArrayBuffer): bigint {
     if (!isHeap(this)) throw invalidThis("Heap");
     const buffer = bufferOrSharedOf(block);
+    if (isSharedArrayBuffer(buffer)) throw createError({ code: "ERR_OFFHEAP_FOREIGN" });
     return this.#ownsEmpty(buffer) ? 0n : this.#native.addressOf(buffer);
   }
 

@@ -124,7 +124,7 @@ HeapObject::HeapObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<HeapOb
   if (!limit) return;
   const auto sizes = read_size_classes(options);
   if (!sizes) return;
-  heap::Options native{.limit = *limit};
+  heap::Options native{.limit = *limit, .keep_addresses = true};
   if (!sizes->empty()) native.size_classes = *sizes;
   const auto created = Heap::create(native);
   if (!created.ok()) {

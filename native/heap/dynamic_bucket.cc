@@ -53,6 +53,7 @@ os::Result<Span*> DynamicBucket::make_region(Heap* heap) {
   const auto made = Region::make(heap);
   if (!made.ok()) return made.error();
   Region* const region = made.value();
+  region->head.keep_addresses = keep_addresses_;
   region->next = regions_;
   if (regions_ != nullptr) regions_->previous = region;
   regions_ = region;
@@ -84,7 +85,7 @@ os::Result<Span*> DynamicBucket::take(Heap* heap, std::uint32_t pages, std::uint
 
   // All that can fail comes first.
   auto ready = region->provide_spans((before.count > 0 ? 1 : 0) + (after.count > 0 ? 1 : 0));
-  if (ready.ok()) ready = region->commit(body, kind == SpanKind::kBucket ? Region::Use::kLater : Region::Use::kNow);
+  if (ready.ok()) ready = region->commit(body);
   if (!ready.ok()) {
     if (new_region) {
       remove_free(run);

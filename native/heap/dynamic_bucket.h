@@ -53,6 +53,9 @@ class DynamicBucket {
   // Releases every region, used or not.
   void release_all();
 
+  // Whether the addresses of regions are parked at their end, see park_address_space(). Said once, before the first.
+  void keep_addresses(bool keep) { keep_addresses_ = keep; }
+
   // What the clock showed when it was last read, in ms: the time that runs falling free are marked with.
   void set_time(std::uint64_t milliseconds) { now_ = milliseconds; }
   [[nodiscard]] std::uint64_t time() const { return now_; }
@@ -88,6 +91,7 @@ class DynamicBucket {
   std::uint64_t free_pages_;
   std::uint64_t now_;
   std::uint64_t decommits_refused_;
+  bool keep_addresses_;
   IdleRuns idle_;
   FreeRuns free_runs_;
 };

@@ -39,7 +39,9 @@ constexpr std::size_t kHeapBytes = kDynamicBucketOffset + sizeof(DynamicBucket);
 
 std::size_t Heap::own_bytes() { return round_up(kHeapBytes, os::allocation_granularity()); }
 
-Heap::Heap(const Options& options, DynamicBucket* dynamic) : limit_(options.limit), dynamic_(dynamic) {
+Heap::Heap(const Options& options, DynamicBucket* dynamic)
+    : keep_addresses_(options.keep_addresses), limit_(options.limit), dynamic_(dynamic) {
+  dynamic_->keep_addresses(options.keep_addresses);
   classes_.set(options.size_classes);
   const auto sizes = classes_.sizes();
   for (std::size_t index = 0; index < sizes.size(); ++index) {
@@ -77,7 +79,7 @@ Result<Done> Heap::check_request(std::size_t asked, std::size_t given_back) cons
   if (closed_) return Failure{.reason = Refusal::kClosed, .asked = asked};
   const std::size_t in_use = counters_.bytes_in_use();
   if (!limit_.allows(in_use, asked, given_back)) {
-    return Failure{.reason = Refusal::kLimit, .asked = asked, .in_use = in_use, .limit = limit_.bytes()};
+    return Failure{.reason = Refusal::kLimit, .asked = asked - given_back, .in_use = in_use, .limit = limit_.bytes()};
   }
   return Done{};
 }
@@ -169,6 +171,7 @@ Result<Block> Heap::place_huge(Layout layout, Fill fill) {
   const auto made = HugeBlock::make(this, layout);
   if (!made.ok()) return out_of_memory(made.error(), layout.size());
   HugeBlock* const huge = made.value();
+  huge->head.keep_addresses = keep_addresses_;
   huge->next = huge_blocks_;
   if (huge_blocks_ != nullptr) huge_blocks_->previous = huge;
   huge_blocks_ = huge;

@@ -23,6 +23,9 @@ namespace offheap::heap {
 struct Options {
   std::size_t limit = Limit::kNone;                               // bytes in use
   std::span<const std::uint32_t> size_classes = kDefaultClasses;  // SizeClasses::valid()
+  // Addresses of blocks stay accessible to the end of the process, see park_address_space(). For heaps whose users may
+  // free a block that a library is still working on.
+  bool keep_addresses = false;
 };
 
 // Everything there is to say about a heap in numbers. Bytes unless the name says otherwise.
@@ -179,6 +182,7 @@ class Heap {
   void after_change() const;
 
   Owner owner_;
+  const bool keep_addresses_;
   bool closed_ = false;
   bool collecting_ = false;  // inside collect(): a private list of pending spans is being walked
   Limit limit_;

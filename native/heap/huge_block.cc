@@ -45,7 +45,8 @@ os::Result<HugeBlock*> HugeBlock::make(Heap* heap, Layout layout) {
 void HugeBlock::release(HugeBlock* block) {
   const std::size_t bytes = block->head.bytes;
   region_map::remove(&block->head);
-  give_back_address_space(reinterpret_cast<std::byte*>(block), bytes);
+  const bool keep = block->head.keep_addresses;
+  (keep ? park_address_space : give_back_address_space)(reinterpret_cast<std::byte*>(block), bytes);
 }
 
 bool HugeBlock::resize(std::size_t size) {
@@ -54,7 +55,9 @@ bool HugeBlock::resize(std::size_t size) {
   if (wanted > usable) {
     if (!os::commit(start() + usable, wanted - usable).ok()) return false;
   } else if (wanted < usable) {
-    if (!os::decommit(start() + wanted, usable - wanted).ok()) return false;
+    if (!os::discard(start() + wanted, usable - wanted).ok()) return false;
+    // A late touch may leave something in them for the next time they are used.
+    if (os::kDiscardKeepsAccess) pristine = false;
   }
   usable = wanted;
   while (parts > 1 && part_ends[parts - 2] >= usable) --parts;

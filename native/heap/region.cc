@@ -59,7 +59,8 @@ void Region::release(Region* region) {
        run = region->committed.next_set_run(run.end(), kDataPages)) {
     poison::lift(region->address_of(run.first), bytes_of(run.count));
   }
-  give_back_address_space(region->start(), kRegionBytes);
+  const bool keep = region->head.keep_addresses;
+  (keep ? park_address_space : give_back_address_space)(region->start(), kRegionBytes);
 }
 
 os::Result<Done> Region::provide_spans(std::uint32_t count) {
@@ -109,42 +110,48 @@ void Region::mark_all(const Span& span) {
   std::fill_n(span_of_page.begin() + span.pages.first, span.pages.count, index_of(&span));
 }
 
-os::Result<Done> Region::commit(PageRange pages, Use use) {
-  const std::uint32_t first = committed.first_clear(pages.first, pages.end());
-  if (first == pages.end()) return Done{};
-  const std::uint32_t step = std::clamp(committed_pages, kMinCommitPages, kMaxCommitPages);
-  const std::uint32_t wanted = std::min(kDataPages, std::max(pages.end(), first + step));
-  // Not beyond the next committed page, unless it is one of those asked for.
-  const std::uint32_t end = std::max(pages.end(), committed.first_set(std::min(pages.end(), wanted), wanted));
-  const auto per_os_page = static_cast<std::uint32_t>(std::max(os::page_size(), kPageBytes) / kPageBytes);
-  const auto whole_os_pages = [&](std::uint32_t until) {
-    const std::uint32_t from = first / per_os_page * per_os_page;
-    return PageRange{from, std::min(kDataPages, (until + per_os_page - 1) / per_os_page * per_os_page) - from};
-  };
-  PageRange range = whole_os_pages(end);
-  auto answer = os::commit(address_of(range.first), bytes_of(range.count));
-  if (!answer.ok() && end > pages.end()) {
-    // A kernel that has no room for the larger step may have some for what was asked.
-    range = whole_os_pages(pages.end());
-    answer = os::commit(address_of(range.first), bytes_of(range.count));
+std::uint32_t Region::first_inaccessible(std::uint32_t from, std::uint32_t end) const {
+  std::uint32_t page = committed.first_clear(from, end);
+  while (page < end && given_back.test(page)) page = committed.first_clear(given_back.first_clear(page, end), end);
+  return page;
+}
+
+os::Result<Done> Region::commit(PageRange pages) {
+  const std::uint32_t first = first_inaccessible(pages.first, pages.end());
+  if (first < pages.end()) {
+    const std::uint32_t step = std::clamp(committed_pages, kMinCommitPages, kMaxCommitPages);
+    const std::uint32_t wanted = std::min(kDataPages, std::max(pages.end(), first + step));
+    // Not beyond the next accessible page, unless it is one of those asked for.
+    const std::uint32_t ahead = std::min(pages.end(), wanted);
+    const std::uint32_t end =
+        std::max(pages.end(), std::min(committed.first_set(ahead, wanted), given_back.first_set(ahead, wanted)));
+    const auto per_os_page = static_cast<std::uint32_t>(std::max(os::page_size(), kPageBytes) / kPageBytes);
+    const auto whole_os_pages = [&](std::uint32_t until) {
+      const std::uint32_t from = first / per_os_page * per_os_page;
+      return PageRange{from, std::min(kDataPages, (until + per_os_page - 1) / per_os_page * per_os_page) - from};
+    };
+    PageRange range = whole_os_pages(end);
+    auto answer = os::commit(address_of(range.first), bytes_of(range.count));
+    if (!answer.ok() && end > pages.end()) {
+      // A kernel that has no room for the larger step may have some for what was asked.
+      range = whole_os_pages(pages.end());
+      answer = os::commit(address_of(range.first), bytes_of(range.count));
+    }
+    if (!answer.ok()) return answer;
+    mark_committed(range);
   }
-  if (!answer.ok()) return answer;
-  committed_pages += range.count - committed.count(range);
-  committed.set(range);
-  for (PageRange run = given_back.next_set_run(range.first, range.end()); run.count > 0;
-       run = given_back.next_set_run(run.end(), range.end())) {
-    mark_dirty_outside(use == Use::kNow ? pages : PageRange{range.end(), 0}, run);
-  }
-  given_back.clear(range);
+  mark_committed(pages);
   return Done{};
 }
 
-void Region::mark_dirty_outside(PageRange pages, PageRange run) {
-  if (run.first < pages.first) dirty.set({run.first, std::min(run.end(), pages.first) - run.first});
-  if (run.end() > pages.end()) {
-    const std::uint32_t from = std::max(run.first, pages.end());
-    dirty.set({from, run.end() - from});
+void Region::mark_committed(PageRange pages) {
+  committed_pages += pages.count - committed.count(pages);
+  committed.set(pages);
+  for (PageRange run = given_back.next_set_run(pages.first, pages.end()); run.count > 0;
+       run = given_back.next_set_run(run.end(), pages.end())) {
+    dirty.set(run);
   }
+  given_back.clear(pages);
 }
 
 Region::Decommitted Region::decommit(PageRange pages) {
@@ -158,18 +165,15 @@ Region::Decommitted Region::decommit(PageRange pages) {
     const PageRange whole{from, to - from};
     std::byte* const address = address_of(whole.first);
     poison::lift(address, bytes_of(whole.count));
-    if (os::decommit(address, bytes_of(whole.count)).ok()) {
+    if (os::discard(address, bytes_of(whole.count)).ok()) {
       committed.clear(whole);
       dirty.clear(whole);
-      given_back.set(whole);
+      if (os::kDiscardKeepsAccess) given_back.set(whole);
       committed_pages -= whole.count;
       done.pages += whole.count;
       continue;
     }
-    // Refused, most likely for too many mappings: the pages stay committed, their memory goes back all the same.
     ++done.refusals;
-    // They stay accessible, so what was in flight may still be written: they are not clean.
-    (void)os::advise(address, bytes_of(whole.count), os::Advice::kDiscard).ok();
   }
   return done;
 }

@@ -37,8 +37,8 @@ struct Region {
 
   PageBits committed{};
   PageBits dirty{};  // may read other than zero
-  // Were handed out and then given back to the kernel. I/O that was in flight then may write to them as soon as they
-  // are accessible again, so they count as dirty unless they are handed out the moment they are committed.
+  // Not committed but accessible: discarded after use. Whoever still holds their address may have written to them
+  // since, so they are dirty when they are committed again.
   PageBits given_back{};
   std::array<std::uint16_t, kDataPages> span_of_page{};
 
@@ -70,10 +70,9 @@ struct Region {
   // Writes span_of_page for every page of the span.
   void mark_all(const Span& span);
 
-  // Makes the pages accessible. Commits a larger step than asked where the pages after are free and uncommitted, so
-  // that a growing heap makes few calls. kLater: they are not all handed out in this call of the heap.
-  enum class Use : std::uint8_t { kNow, kLater };
-  [[nodiscard]] os::Result<Done> commit(PageRange pages, Use use = Use::kNow);
+  // Makes the pages accessible. Commits a larger step than asked where the pages after were never used, so that a
+  // growing heap makes few calls.
+  [[nodiscard]] os::Result<Done> commit(PageRange pages);
   struct Decommitted {
     std::uint32_t pages = 0;
     std::uint32_t refusals = 0;
@@ -86,8 +85,10 @@ struct Region {
   void zero(std::byte* start, std::size_t bytes);
 
  private:
-  // Marks the pages of `run` that are not among `pages`.
-  void mark_dirty_outside(PageRange pages, PageRange run);
+  // Accessible pages come into use.
+  void mark_committed(PageRange pages);
+  // The first page in [from, end) that is not accessible, or `end`.
+  [[nodiscard]] std::uint32_t first_inaccessible(std::uint32_t from, std::uint32_t end) const;
   [[nodiscard]] Span* span_pool();
   [[nodiscard]] Span* span_record(std::uint16_t index) { return span_pool() + index; }
   [[nodiscard]] std::uint16_t index_of(const Span* span) { return static_cast<std::uint16_t>(span - span_pool()); }

@@ -10,18 +10,66 @@ namespace offheap::heap::release_retry {
 
 namespace {
 
-struct Kept {
-  std::byte* start;
-  std::size_t bytes;
+// Ranges of address space, in no memory but its own: their pages may not be accessible, and nothing here may depend on
+// another allocator. A plain value.
+class RangeList {
+ public:
+  [[nodiscard]] bool full() const { return count_ == kMostRanges; }
+  [[nodiscard]] std::size_t count() const { return count_; }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+
+  void add(std::byte* start, std::size_t bytes) {
+    ranges_[count_++] = {start, bytes};
+    bytes_ += bytes;
+  }
+
+  // The range of exactly this length that was added last, or null.
+  [[nodiscard]] std::byte* take(std::size_t bytes) {
+    for (std::size_t index = count_; index > 0; --index) {
+      std::byte* const start = ranges_[index - 1].start;
+      if (ranges_[index - 1].bytes != bytes) continue;
+      remove(index - 1);
+      return start;
+    }
+    return nullptr;
+  }
+
+  // Offers each to the kernel; what it refuses stays. Returns the bytes it accepted and counts what it refused.
+  std::size_t release(std::uint64_t& refused) {
+    const std::size_t before = bytes_;
+    for (std::size_t index = count_; index > 0; --index) {
+      if (os::release(ranges_[index - 1].start, ranges_[index - 1].bytes).ok()) {
+        remove(index - 1);
+      } else {
+        ++refused;
+      }
+    }
+    return before - bytes_;
+  }
+
+ private:
+  struct Range {
+    std::byte* start;
+    std::size_t bytes;
+  };
+
+  void remove(std::size_t index) {
+    bytes_ -= ranges_[index].bytes;
+    ranges_[index] = ranges_[--count_];
+  }
+
+  std::array<Range, kMostRanges> ranges_{};
+  std::size_t count_ = 0;
+  std::size_t bytes_ = 0;
 };
 
-// Owns every kept range. Guarded by its mutex, held across system calls: this is the path nobody is in a hurry on.
-// The list is not kept in the ranges themselves, since their pages may not be committed, nor in memory of any other
-// allocator. Never destroyed: ranges may be given back while the process ends.
+// Guarded by its lock, held across system calls: this is the path nobody is in a hurry on. Never destroyed: ranges may
+// be given back while the process ends.
 struct Ranges {
-  os::Lock mutex;
-  std::array<Kept, kMostRanges> kept;
-  Counts counts;
+  os::Lock lock;
+  RangeList refused;
+  RangeList parked;
+  std::uint64_t refusals = 0;
 };
 
 constinit Ranges ranges{};
@@ -31,44 +79,39 @@ constinit Ranges ranges{};
 void keep(std::byte* start, std::size_t bytes) {
   // Whatever is refused here leaves the range merely larger in memory than it could be.
   if (!os::decommit(start, bytes).ok()) (void)os::advise(start, bytes, os::Advice::kDiscard).ok();
-  const std::scoped_lock lock(ranges.mutex);
-  ++ranges.counts.refused;
-  if (ranges.counts.ranges == kMostRanges) return;
-  ranges.kept[ranges.counts.ranges++] = {start, bytes};
-  ranges.counts.bytes += bytes;
+  const std::scoped_lock lock(ranges.lock);
+  ++ranges.refusals;
+  if (!ranges.refused.full()) ranges.refused.add(start, bytes);
+}
+
+bool park(std::byte* start, std::size_t bytes) {
+  if (!os::discard(start, bytes).ok()) return false;
+  const std::scoped_lock lock(ranges.lock);
+  if (ranges.parked.full()) return false;
+  ranges.parked.add(start, bytes);
+  return true;
 }
 
 std::byte* take(std::size_t bytes) {
-  const std::scoped_lock lock(ranges.mutex);
-  for (std::size_t index = ranges.counts.ranges; index > 0; --index) {
-    const Kept found = ranges.kept[index - 1];
-    if (found.bytes != bytes) continue;
-    ranges.kept[index - 1] = ranges.kept[--ranges.counts.ranges];
-    ranges.counts.bytes -= bytes;
-    return found.start;
-  }
-  return nullptr;
+  const std::scoped_lock lock(ranges.lock);
+  std::byte* const refused = ranges.refused.take(bytes);
+  return refused != nullptr ? refused : ranges.parked.take(bytes);
 }
 
 std::size_t retry() {
-  const std::scoped_lock lock(ranges.mutex);
-  std::size_t accepted = 0;
-  for (std::size_t index = ranges.counts.ranges; index > 0; --index) {
-    const Kept offered = ranges.kept[index - 1];
-    if (!os::release(offered.start, offered.bytes).ok()) {
-      ++ranges.counts.refused;
-      continue;
-    }
-    ranges.kept[index - 1] = ranges.kept[--ranges.counts.ranges];
-    ranges.counts.bytes -= offered.bytes;
-    accepted += offered.bytes;
-  }
-  return accepted;
+  const std::scoped_lock lock(ranges.lock);
+  return ranges.refused.release(ranges.refusals);
+}
+
+std::size_t release_parked() {
+  const std::scoped_lock lock(ranges.lock);
+  return ranges.parked.release(ranges.refusals);
 }
 
 Counts counts() {
-  const std::scoped_lock lock(ranges.mutex);
-  return ranges.counts;
+  const std::scoped_lock lock(ranges.lock);
+  return {ranges.refusals, ranges.refused.count(), ranges.refused.bytes(), ranges.parked.count(),
+          ranges.parked.bytes()};
 }
 
 }  // namespace offheap::heap::release_retry

@@ -19,13 +19,21 @@ void keep(std::byte* start, std::size_t bytes);
 // A kept range of exactly this length, or null. Its pages are not known to be zero or committed.
 [[nodiscard]] std::byte* take(std::size_t bytes);
 
-// Offers every kept range to the kernel again. Returns the bytes of address space it accepted.
+// Takes over a range that was not offered to the kernel, for its addresses; its memory goes back now. False, and
+// nothing has changed, if there is no place in the list.
+[[nodiscard]] bool park(std::byte* start, std::size_t bytes);
+// Offers the parked ranges to the kernel after all. Returns the bytes of address space it accepted.
+std::size_t release_parked();
+
+// Offers every range whose release was refused to the kernel again. Returns the bytes of address space it accepted.
 std::size_t retry();
 
 struct Counts {
   std::uint64_t refused = 0;  // releases refused since the process started
   std::size_t ranges = 0;     // kept now
   std::size_t bytes = 0;      // kept now
+  std::size_t parked_ranges = 0;
+  std::size_t parked_bytes = 0;
 };
 [[nodiscard]] Counts counts();
 

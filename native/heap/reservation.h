@@ -18,6 +18,8 @@ struct ReservationHead {
   Heap* heap = nullptr;
   std::size_t bytes = 0;  // address space held, a multiple of kRegionBytes
   ReservationKind kind = ReservationKind::kRegion;
+  // At its end the range is parked and not given back.
+  bool keep_addresses = false;
 };
 
 // A range just taken. `pristine`: nothing in it has been touched since the kernel gave it; otherwise it comes from the
@@ -34,6 +36,12 @@ struct Range {
 // Gives address space of any length back: to the kernel, or, if it refuses, to the list of refused releases. Any
 // thread.
 void give_back_address_space(std::byte* start, std::size_t bytes);
+
+// Gives the memory back and keeps the addresses, accessible, for the next reservation of the same length. So whoever
+// still holds an address into them (a library's thread that works on a buffer which JavaScript has freed) reads or
+// writes pages that are nobody's, where after a release it would end the process. Parked addresses are released when
+// the kernel has no others. Any thread.
+void park_address_space(std::byte* start, std::size_t bytes);
 
 }  // namespace offheap::heap
 

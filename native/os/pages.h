@@ -4,6 +4,7 @@
 //   reserve ──> address space, no memory behind it; touching it faults
 //   commit  ──> readable and writable; pages that were never committed, or decommitted since, read as zero
 //   decommit ─> memory back to the kernel, address space kept; touching it faults
+//   discard ──> the same, but touching it need not fault
 //   release ──> address space back too; always a whole reservation
 //
 // Every function may be called from any thread. Addresses and lengths are multiples of page_size() except where said
@@ -47,6 +48,16 @@ void describe(const Error& error, char* text, std::size_t capacity);
 // Gives the memory of [start, start + bytes) back and makes it inaccessible. On POSIX a refusal (ENOMEM when the
 // process has too many mappings to split one more) leaves the pages as they were.
 [[nodiscard]] Result<Done> decommit(std::byte* start, std::size_t bytes);
+
+// Gives the memory of committed pages back for now, like decommit(); but where kDiscardKeepsAccess, they stay
+// accessible: a late touch, by native code that still holds the address, gets memory again and harms nobody, and no
+// mapping is split (a process may have 65,530). What they read then is not known: zero, or what came late.
+#ifdef __linux__
+inline constexpr bool kDiscardKeepsAccess = true;
+#else
+inline constexpr bool kDiscardKeepsAccess = false;
+#endif
+[[nodiscard]] Result<Done> discard(std::byte* start, std::size_t bytes);
 
 // Ends a reservation: `start` and `bytes` exactly as reserve() gave them.
 [[nodiscard]] Result<Done> release(std::byte* start, std::size_t bytes);

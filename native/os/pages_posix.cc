@@ -164,6 +164,16 @@ Result<Done> decommit(std::byte* start, std::size_t bytes) {
   return Done{};
 }
 
+Result<Done> discard(std::byte* start, std::size_t bytes) {
+#ifdef __linux__
+  if (refused_by_test(Call::kDecommit)) return last_error(Call::kDecommit);
+  if (::madvise(start, bytes, MADV_DONTNEED) != 0) return last_error(Call::kDecommit);
+  return Done{};
+#else
+  return decommit(start, bytes);
+#endif
+}
+
 Result<Done> release(std::byte* start, std::size_t bytes) {
   const auto done = unmap(start, bytes);
   // The last reservation is gone: the next one may have its place, so that a loop does not walk through all addresses.

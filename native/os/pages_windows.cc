@@ -111,6 +111,8 @@ Result<Done> decommit(std::byte* start, std::size_t bytes) {
   return Done{};
 }
 
+Result<Done> discard(std::byte* start, std::size_t bytes) { return decommit(start, bytes); }
+
 Result<Done> release(std::byte* start, [[maybe_unused]] std::size_t bytes) {
   if (refused_by_test(Call::kRelease)) return last_error(Call::kRelease);
   if (::VirtualFree(start, 0, MEM_RELEASE) == 0) return last_error(Call::kRelease);

@@ -228,4 +228,51 @@ TEST("pages whose decommit was refused are reused and read zero when zero is ask
   }
 }
 
+TEST("parked addresses stay accessible, are used again first, and are released when asked for") {
+  if (!os::kDiscardKeepsAccess) skip("only Linux keeps discarded pages accessible");
+  release_retry::release_parked();
+  std::byte* region_block = nullptr;
+  std::byte* huge_block = nullptr;
+  {
+    OwnHeap heap({.keep_addresses = true});
+    region_block = heap->allocate(layout(100), Fill::kZero).value().address;
+    huge_block = heap->allocate(layout(100 * kMiB), Fill::kZero).value().address;
+    fill_pattern(huge_block, 100 * kMiB, 1);
+    CHECK(heap->free(region_block, 100).ok());
+    CHECK(heap->free(huge_block, 100 * kMiB).ok());
+    heap->trim();
+    CHECK_EQ(heap->statistics().regions, 0U);
+    CHECK_EQ(release_retry::counts().parked_ranges, 2U);
+    CHECK_EQ(release_retry::counts().parked_bytes, 64 * kMiB + 128 * kMiB);
+    // Somebody who still works on the freed blocks.
+    region_block[3] = std::byte{9};
+    huge_block[50 * kMiB] = std::byte{9};
+    CHECK_EQ(std::to_integer<int>(huge_block[0]), 0);
+    // The same addresses again, and what came late does not show.
+    CHECK(heap->allocate(layout(100 * kMiB), Fill::kZero).value().address == huge_block);
+    CHECK(is_zero(huge_block, 100 * kMiB));
+    const auto small = heap->allocate(layout(100), Fill::kZero);
+    CHECK(small.value().address == region_block);
+    CHECK(is_zero(region_block, 100));
+    CHECK_EQ(release_retry::counts().parked_ranges, 0U);
+  }
+  // The heap is gone; its addresses are still there.
+  region_block[3] = std::byte{9};
+  CHECK_EQ(release_retry::counts().parked_bytes, 64 * kMiB + 128 * kMiB);
+  CHECK_EQ(release_retry::release_parked(), 64 * kMiB + 128 * kMiB);
+  CHECK_EQ(release_retry::counts().parked_ranges, 0U);
+}
+
+TEST("when the kernel has no addresses left, the parked ones are released and it is asked again") {
+  if (!os::kDiscardKeepsAccess) skip("only Linux keeps discarded pages accessible");
+  OwnHeap heap({.keep_addresses = true});
+  CHECK(heap->free(heap->allocate(layout(100 * kMiB), Fill::kZero).value().address, 100 * kMiB).ok());
+  CHECK_EQ(release_retry::counts().parked_bytes, 128 * kMiB);
+  os::faults::fail(os::Call::kReserve, 1);
+  // Another length, so that the parked range itself does not serve.
+  CHECK(heap->allocate(layout(200 * kMiB), Fill::kZero).ok());
+  os::faults::clear();
+  CHECK_EQ(release_retry::counts().parked_bytes, 0U);
+}
+
 }  // namespace offheap::test

@@ -1,0 +1,69 @@
+import { join } from "node:path";
+import { expect } from "chai";
+import { PACKAGE_ROOT, runScript } from "./child_process.js";
+
+const OFFHEAP = JSON.stringify(join(PACKAGE_ROOT, "dist", "index.js"));
+
+/** Runs a script that must print "survived" and nothing else, in a process of its own. */
+function expectSurvival(script: string): void {
+  const result = runScript("commonjs", `const { heap, Heap } = require(${OFFHEAP}); ${script}`, ["--expose-gc"]);
+  expect(result).to.deep.equal({ status: 0, signal: null, stdout: "survived\n", stderr: "" });
+}
+
+// Addresses of blocks stay accessible where the kernel can take memory away without taking access away.
+const keepsAccess = process.platform === "linux";
+
+describe("work that goes on after a block was freed", () => {
+  if (!keepsAccess) return;
+
+  for (const size of [1000, 65_536, 32 << 20]) {
+    it(`of a Buffer method whose argument frees the block ends in peace, at ${size} bytes`, () => {
+      expectSurvival(`
+        for (const call of [
+          (block, free) => block.utf8Slice({ valueOf: free }, 900),
+          (block, free) => block.hexWrite("deadbeef".repeat(100), { valueOf: free }, 400),
+          (block, free) => block.fill({ valueOf: free }),
+        ]) {
+          const own = new Heap();
+          const block = own.allocBuffer(${size});
+          const free = () => { own.free(block); own.trim(); own.close(); return 0; };
+          try { call(block, free); } catch (error) { if (error.code === undefined) throw error; }
+        }
+        console.log("survived");
+      `);
+    });
+  }
+
+  it("in another thread ends in peace, and what it writes does not show in zeroed blocks", () => {
+    expectSurvival(`
+      const { randomFill } = require("node:crypto");
+      let pending = 6;
+      for (let count = 0; count < 6; count++) {
+        const block = heap.allocBuffer(64 << 20);
+        randomFill(block, () => {
+          if (--pending > 0) return;
+          for (const size of [64 << 20, 1 << 20, 4096]) {
+            if (new Uint8Array(heap.alloc(size)).some((byte) => byte !== 0)) throw new Error("not zero");
+          }
+          console.log("survived");
+        });
+        heap.free(block);
+        heap.trim();
+      }
+    `);
+  });
+
+  it("is met by no hole in the process's mappings, however blocks were freed", () => {
+    expectSurvival(`
+      const { readFileSync } = require("node:fs");
+      const mappings = () => readFileSync("/proc/self/maps", "utf8").split("\\n").length;
+      const blocks = Array.from({ length: 20_000 }, () => heap.allocUnsafe(65_536));
+      const before = mappings();
+      for (let index = 0; index < blocks.length; index += 2) heap.free(blocks[index]);
+      heap.trim();
+      if (mappings() - before > 200) throw new Error("one mapping became " + (mappings() - before));
+      if (heap.stats().decommitsRefused !== 0) throw new Error("refused");
+      console.log("survived");
+    `);
+  });
+});

@@ -36,7 +36,7 @@ struct Lookup {
 
 // Looks up any address at all, without touching it. Any thread may ask about a block that is live; only the owner of
 // `heap` about others.
-[[nodiscard]] inline Lookup look_up(const Heap* heap, const std::byte* address);
+[[nodiscard]] Lookup look_up(const Heap* heap, const std::byte* address);
 
 namespace internal {
 
@@ -45,7 +45,7 @@ namespace internal {
 
 }  // namespace internal
 
-inline Lookup look_up(const Heap* heap, const std::byte* address) {
+[[gnu::always_inline]] inline Lookup look_up(const Heap* heap, const std::byte* address) {
   ReservationHead* const head = region_map::find(address);
   if (head == nullptr || head->heap != heap) [[unlikely]]
     return {};

@@ -89,7 +89,7 @@ Failure Heap::refused(Failure failure) {
   return failure;
 }
 
-inline Block Heap::place_cell(Bucket& bucket, Span* span) {
+inline Block Heap::place_cell(Bucket& bucket, Span* span, Layout layout, Fill fill) {
   const std::uint32_t cell = span->free.take();
   ++span->used;
   if (span->free.empty()) [[unlikely]]
@@ -97,21 +97,47 @@ inline Block Heap::place_cell(Bucket& bucket, Span* span) {
   // Cells are taken lowest first, so the first one never handed out is the next one or far away.
   const bool fresh = cell >= span->fresh_from;
   if (fresh) span->fresh_from = cell + 1;
-  return {span->start + std::size_t{cell} * span->cell_bytes, span->cell_bytes, fresh};
+  std::byte* const address = span->start + std::size_t{cell} * span->cell_bytes;
+  poison::lift(address, span->cell_bytes);
+  if (fill == Fill::kZero && !fresh) std::memset(address, 0, layout.size());
+  return {address, span->cell_bytes, fresh};
 }
 
-inline Result<Block> Heap::place_in_bucket(std::uint8_t size_class, Layout layout, Fill fill) {
+// The fast path, where a warm heap ends: no lock, no search, no system call.
+Result<Block> Heap::allocate(Layout layout, Fill fill) {
+  const std::uint8_t size_class = classes_.find(layout);
+  const bool permitted = !closed_ && limit_.allows(counters_.bytes_in_use(), layout.size());
+  if (size_class != SizeClasses::kNone && permitted) [[likely]] {
+    Bucket& bucket = buckets_[size_class];
+    if (Span* const span = bucket.spans; span != nullptr) [[likely]] {
+      const Block block = place_cell(bucket, span, layout, fill);
+      counters_.allocated(layout.size());
+      after_change();
+      return block;
+    }
+  }
+  return allocate_slowly(layout, fill);
+}
+
+Result<Block> Heap::allocate_slowly(Layout layout, Fill fill) {
+  const auto allowed = check_request(layout.size(), 0);
+  if (!allowed.ok()) return refused(allowed.error());
+  const auto placed = place(layout, fill);
+  if (!placed.ok()) return refused(placed.error());
+  counters_.allocated(layout.size());
+  after_change();
+  return placed;
+}
+
+Result<Block> Heap::place_in_bucket(std::uint8_t size_class, Layout layout, Fill fill) {
   Bucket& bucket = buckets_[size_class];
   Span* span = bucket.spans;
-  if (span == nullptr) [[unlikely]] {
+  if (span == nullptr) {
     const auto taken = take_span_for(size_class);
     if (!taken.ok()) return Failure{.reason = Refusal::kOutOfMemory, .asked = layout.size(), .os = taken.error().os};
     span = taken.value();
   }
-  const Block block = place_cell(bucket, span);
-  poison::lift(block.address, block.usable);
-  if (fill == Fill::kZero && !block.zeroed) std::memset(block.address, 0, layout.size());
-  return block;
+  return place_cell(bucket, span, layout, fill);
 }
 
 Result<Block> Heap::place(Layout layout, Fill fill) {
@@ -119,18 +145,6 @@ Result<Block> Heap::place(Layout layout, Fill fill) {
   if (size_class != SizeClasses::kNone) return place_in_bucket(size_class, layout, fill);
   if (layout.size() <= kMaxDynamicBytes && layout.align() <= kMaxDynamicAlign) return place_dynamic(layout, fill);
   return place_huge(layout, fill);
-}
-
-Result<Block> Heap::allocate(Layout layout, Fill fill) {
-  const auto allowed = check_request(layout.size(), 0);
-  if (!allowed.ok()) [[unlikely]]
-    return refused(allowed.error());
-  const auto placed = place(layout, fill);
-  if (!placed.ok()) [[unlikely]]
-    return refused(placed.error());
-  counters_.allocated(layout.size());
-  after_change();
-  return placed;
 }
 
 Result<Span*> Heap::take_span_for(std::uint8_t size_class) {

@@ -148,9 +148,12 @@ class Heap {
   // The pages this object and its dynamic bucket lie in.
   [[nodiscard]] static std::size_t own_bytes();
 
+  // allocate() where no span has a free cell, or the request is refused, or no bucket serves it.
+  [[nodiscard]] Result<Block> allocate_slowly(Layout layout, Fill fill);
+
   // Placing and taking back, without limit and counters.
   [[nodiscard]] Result<Block> place(Layout layout, Fill fill);
-  [[nodiscard]] static Block place_cell(Bucket& bucket, Span* span);
+  [[nodiscard]] static Block place_cell(Bucket& bucket, Span* span, Layout layout, Fill fill);
   [[nodiscard]] Result<Block> place_in_bucket(std::uint8_t size_class, Layout layout, Fill fill);
   [[nodiscard]] Result<Span*> take_span_for(std::uint8_t size_class);
   [[nodiscard]] Result<Block> place_dynamic(Layout layout, Fill fill);

@@ -117,6 +117,7 @@ std::uint32_t Region::first_inaccessible(std::uint32_t from, std::uint32_t end) 
 }
 
 os::Result<Done> Region::commit(PageRange pages) {
+  if (committed.all(pages)) return Done{};
   const std::uint32_t first = first_inaccessible(pages.first, pages.end());
   if (first < pages.end()) {
     const std::uint32_t step = std::clamp(committed_pages, kMinCommitPages, kMaxCommitPages);

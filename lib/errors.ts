@@ -161,6 +161,10 @@ export function createError(failure: NativeFailure): OffheapError {
       );
     case "ERR_OFFHEAP_CLOSED":
       return closed("The heap");
+    case "ERR_OFFHEAP_UNSUPPORTED":
+      return unsupported(
+        "This runtime refuses ArrayBuffers over memory that is not its own, as those with a V8 sandbox do. Use Node.js",
+      );
   }
 }
 

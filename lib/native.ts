@@ -29,7 +29,9 @@ export type NativeFailure =
   | { readonly code: "ERR_OFFHEAP_FREED" }
   | { readonly code: "ERR_OFFHEAP_FOREIGN" }
   | { readonly code: "ERR_OFFHEAP_LOCKED" }
-  | { readonly code: "ERR_OFFHEAP_CLOSED" };
+  | { readonly code: "ERR_OFFHEAP_CLOSED" }
+  /** The runtime refused to make an ArrayBuffer over memory of ours. */
+  | { readonly code: "ERR_OFFHEAP_UNSUPPORTED" };
 
 /** Counts and bytes of one heap, read in one call. Every number is exact on the thread that owns the heap. */
 export interface NativeStats {

@@ -155,6 +155,7 @@ describe("OffheapError", () => {
     "ERR_OFFHEAP_FOREIGN",
     "ERR_OFFHEAP_LOCKED",
     "ERR_OFFHEAP_CLOSED",
+    "ERR_OFFHEAP_UNSUPPORTED",
   ] as const) {
     it(`${code} has words of its own`, () => {
       const error = createError({ code });

@@ -35,8 +35,6 @@ class Layout {
 
   [[nodiscard]] constexpr std::size_t size() const { return size_; }
   [[nodiscard]] constexpr std::size_t align() const { return align_; }
-  // The same alignment, another size.
-  [[nodiscard]] constexpr std::optional<Layout> with_size(std::size_t size) const { return of(size, align_); }
 
   constexpr bool operator==(const Layout&) const = default;
 

@@ -1,6 +1,7 @@
 // Reservations the kernel refused to take back (munmap may answer ENOMEM when it would have to split a mapping and
 // the process has too many). Their memory is given back page by page where the kernel allows it, they are counted,
-// reused before anything is reserved anew, and offered to the kernel again on every trim.
+// reused before anything is reserved anew, and offered to the kernel again on every trim. Beside them, the reservations
+// that were parked for the sake of their addresses (see park_address_space() in reservation.h).
 #ifndef OFFHEAP_HEAP_RELEASE_RETRY_H_
 #define OFFHEAP_HEAP_RELEASE_RETRY_H_
 

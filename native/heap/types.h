@@ -65,7 +65,7 @@ inline constexpr std::uint32_t kMaxCells = 1024;
 // long: mimalloc waits 10 ms to 1 s, jemalloc 10 s; a second is short for a person who watches RSS.
 inline constexpr std::uint64_t kDecayMilliseconds = 1000;
 // A heap at work gives back only long runs that have been free for long. Short ones come and go between best fits, and
-// giving them back would cost two system calls each time.
+// giving them back would cost a system call and the page faults that follow, each time.
 inline constexpr std::uint64_t kBusyDecayMilliseconds = 10'000;
 inline constexpr std::uint32_t kBusyDecayPages = 64;
 

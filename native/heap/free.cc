@@ -53,12 +53,22 @@ Result<Done> Heap::take_back(std::byte* address, std::size_t size) { return take
 Result<Done> Heap::free(std::byte* address, std::size_t size) {
   if (!owner_.is_this_thread()) [[unlikely]]
     return free_remote(address, size);
+  return free_as_owner(address, size);
+}
+
+Result<Done> Heap::free_as_owner(std::byte* address, std::size_t size) {
   const auto taken = take_back(look_up(this, address), size);
   if (!taken.ok()) [[unlikely]]
     return taken;
   counters_.freed(size);
   after_change();
   return Done{};
+}
+
+void Heap::free_shelved(std::byte* address, std::size_t size) {
+  --shelved_;
+  (void)take_back(address, size).ok();
+  after_change();
 }
 
 // An empty span stays if it is the only one of its bucket with room, so that one block allocated and freed in a loop

@@ -40,7 +40,7 @@ constexpr std::size_t kHeapBytes = kDynamicBucketOffset + sizeof(DynamicBucket);
 std::size_t Heap::own_bytes() { return round_up(kHeapBytes, os::allocation_granularity()); }
 
 Heap::Heap(const Options& options, DynamicBucket* dynamic)
-    : keep_addresses_(options.keep_addresses), limit_(options.limit), dynamic_(dynamic) {
+    : shared_(options.shared), keep_addresses_(options.keep_addresses), limit_(options.limit), dynamic_(dynamic) {
   dynamic_->keep_addresses(options.keep_addresses);
   classes_.set(options.size_classes);
   const auto sizes = classes_.sizes();

@@ -3,6 +3,7 @@
 #define OFFHEAP_HEAP_HEAP_H_
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -14,11 +15,14 @@
 #include "heap/layout.h"
 #include "heap/limit.h"
 #include "heap/owner.h"
+#include "heap/owner_lock.h"
 #include "heap/remote_frees.h"
 #include "heap/size_classes.h"
 #include "heap/types.h"
 
 namespace offheap::heap {
+
+class SharedHeap;
 
 struct Options {
   std::size_t limit = Limit::kNone;                               // bytes in use
@@ -26,6 +30,7 @@ struct Options {
   // Addresses of blocks stay accessible to the end of the process, see park_address_space(). For heaps whose users may
   // free a block that a library is still working on.
   bool keep_addresses = false;
+  SharedHeap* shared = nullptr;  // whose part the heap is
 };
 
 // Everything there is to say about a heap in numbers. Bytes unless the name says otherwise.
@@ -45,9 +50,25 @@ struct Statistics {
   std::size_t free_bytes = 0;        // in free runs
   std::size_t largest_free_run = 0;  // bytes
   std::uint64_t decommits_refused = 0;
+
+  // Several heaps taken as one. The longest free run is the longest of any; `peak` is a bound from above.
+  Statistics& operator+=(const Statistics& other);
 };
 
 struct Lookup;
+
+// What ties a heap to the shared heap it is part of; see shared_heap.h.
+struct HeapPart {
+  Heap* next = nullptr;                    // constant once the part is in the list
+  std::atomic<std::uint32_t> visitors{0};  // threads in free_remote()
+  // When the shared heap looks for a new peak again: below the one or above the other, in bytes in use.
+  std::size_t look_below = 0;
+  std::size_t look_above = 0;
+  std::size_t most_seen = 0;  // bytes in use, at a look
+  // The layer above empties its shelf of this part; called by whoever holds the lock.
+  void (*empty_shelf)(void* shelf) = nullptr;
+  void* shelf = nullptr;
+};
 
 struct LiveBlock {
   std::byte* address = nullptr;
@@ -56,7 +77,8 @@ struct LiveBlock {
 
 // Owns its regions and huge blocks and lies in pages of its own. The thread that created it owns it: only that thread
 // may call anything but free_remote(), bytes_in_use() and blocks_in_use(), which any thread may. free() finds out on
-// which thread it is.
+// which thread it is. A heap that is part of a SharedHeap changes owners, and whoever holds its lock() stands in for
+// the owner.
 //
 // Every function that can fail leaves the heap, and every block, as it was when it does. Sizes passed to free() and
 // reallocate() are the sizes that were asked for: the heap keeps no byte per block, so it is told.
@@ -81,6 +103,21 @@ class Heap {
   // Takes a block back. Refused, with nothing changed: an address that is no live block of this heap, and a size the
   // block could not have had. Any thread may free a live block; an address that may be no live block, only the owner.
   [[nodiscard]] Result<Done> free(std::byte* address, std::size_t size);
+  // The two ways there are: on the owner's thread, and on any other.
+  [[nodiscard]] Result<Done> free_as_owner(std::byte* address, std::size_t size);
+  [[nodiscard]] Result<Done> free_remote(std::byte* address, std::size_t size);
+
+  // For a layer above that keeps freed blocks of its own choice at hand. From shelve() to unshelve() a block counts as
+  // freed, but nobody else gets it; free_shelved() gives it back to the heap, and counts no second time.
+  void shelve(std::size_t size) {
+    ++shelved_;
+    counters_.freed(size);
+  }
+  void unshelve(std::size_t size) {
+    --shelved_;
+    counters_.allocated(size);
+  }
+  void free_shelved(std::byte* address, std::size_t size);
 
   // A block of `layout` with the first min(size, layout.size()) bytes of the old one, which is gone. In place, or into
   // the pages before or after, or by moving pages, or by copying; in that order. kZero: what is added reads zero.
@@ -133,6 +170,12 @@ class Heap {
   [[nodiscard]] std::size_t limit() const { return limit_.bytes(); }
   [[nodiscard]] Statistics statistics() const;
 
+  [[nodiscard]] Owner& owner() { return owner_; }
+  [[nodiscard]] OwnerLock& lock() { return lock_; }
+  // What a shared heap keeps in each of its parts. Null and empty in a heap that is no part of one.
+  [[nodiscard]] SharedHeap* shared() const { return shared_; }
+  [[nodiscard]] HeapPart& part() { return part_; }
+
   // For pictures and tests: every span with pages, in the order of regions and addresses.
   template <typename Visit>
   void for_each_span(Visit visit) const;
@@ -163,7 +206,6 @@ class Heap {
   void take_back_cell(Span* span, std::uint32_t cell);
   void take_back_huge(HugeBlock* block);
 
-  [[nodiscard]] Result<Done> free_remote(std::byte* address, std::size_t size);
   void collect_span(Span* span);
   // What follows when a cell of `span` has come free: list membership, and the span itself when it is empty.
   void cells_freed(Span* span, bool was_full);
@@ -185,6 +227,8 @@ class Heap {
   void after_change() const;
 
   Owner owner_;
+  OwnerLock lock_;
+  SharedHeap* const shared_;
   const bool keep_addresses_;
   bool closed_ = false;
   bool collecting_ = false;  // inside collect(): a private list of pending spans is being walked
@@ -192,6 +236,8 @@ class Heap {
   std::uint32_t ticks_ = 0;           // pages taken or given, times
   std::uint32_t ticks_at_decay_ = 0;  // as decay() last found it
   Counters counters_;
+  std::uint64_t shelved_ = 0;  // blocks between shelve() and what ends it
+  HeapPart part_;
   PendingList<Span> pending_spans_;
   PendingList<HugeBlock> pending_huge_;
   HugeBlock* huge_blocks_ = nullptr;

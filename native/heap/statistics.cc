@@ -1,7 +1,28 @@
 // What a heap can say about itself in numbers. Walks the spans; nothing here is on a hot path.
+#include <algorithm>
+
 #include "heap/heap.h"
 
 namespace offheap::heap {
+
+Statistics& Statistics::operator+=(const Statistics& other) {
+  requested += other.requested;
+  usable += other.usable;
+  committed += other.committed;
+  reserved += other.reserved;
+  metadata += other.metadata;
+  peak += other.peak;
+  blocks += other.blocks;
+  allocations += other.allocations;
+  frees += other.frees;
+  failures += other.failures;
+  regions += other.regions;
+  spans += other.spans;
+  free_bytes += other.free_bytes;
+  largest_free_run = std::max(largest_free_run, other.largest_free_run);
+  decommits_refused += other.decommits_refused;
+  return *this;
+}
 
 Statistics Heap::statistics() const {
   Statistics statistics;

@@ -1,0 +1,61 @@
+#include "os/fences.h"
+
+#ifdef __linux__
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#elif defined(_WIN32)
+#include <windows.h>
+#endif
+
+namespace offheap::os {
+
+constinit std::atomic<bool> internal::kernel_fences{false};
+
+namespace {
+
+#ifdef __linux__
+
+bool membarrier(int command) { return syscall(SYS_membarrier, command, 0, 0) == 0; }
+
+// Linux 4.14. A sandbox may forbid it, and qemu-user does not know it.
+bool register_process() { return membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED); }
+
+void fence_all_threads() {
+  if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)) return;
+  // The registration is lost in a process that was forked, on some kernels.
+  if (register_process() && membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)) return;
+  // It worked before. Going on without it would be a data race nobody could ever find.
+  __builtin_trap();
+}
+
+#elif defined(_WIN32)
+
+bool register_process() { return true; }
+
+void fence_all_threads() { FlushProcessWriteBuffers(); }
+
+#else
+
+bool register_process() { return false; }
+
+void fence_all_threads() {}
+
+#endif
+
+}  // namespace
+
+void prepare_fences() {
+  // Only ever from false to true, and before there is a lock that relies on it: threads that announced without the
+  // kernel's help announced with a fence of their own, which is as good.
+  if (!internal::kernel_fences.load(std::memory_order_relaxed) && register_process()) {
+    internal::kernel_fences.store(true, std::memory_order_relaxed);
+  }
+}
+
+void announce_seldom(std::atomic<bool>& flag) {
+  flag.exchange(true, std::memory_order_seq_cst);
+  if (internal::kernel_fences.load(std::memory_order_relaxed)) fence_all_threads();
+}
+
+}  // namespace offheap::os

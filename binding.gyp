@@ -1,6 +1,8 @@
 {
   "variables": {
     "openssl_fips": "",
+    # Which variants to build: "both", "v8" or "napi" (node-gyp rebuild -- -Dbuffers=napi).
+    "buffers%": "both",
     "warnings": ["-Wall", "-Wextra", "-Wno-unused-parameter"]
   },
   "target_defaults": {
@@ -43,38 +45,48 @@
         "native/heap/region_map.cc",
         "native/heap/release_retry.cc",
         "native/heap/reservation.cc",
+        "native/heap/shared_heap.cc",
         "native/heap/size_classes.cc",
         "native/heap/statistics.cc",
         "native/os/calls.cc",
-        "native/os/clock.cc"
+        "native/os/clock.cc",
+        "native/os/fences.cc"
       ],
       "conditions": [
         ["OS=='win'", {"sources": ["native/os/pages_windows.cc"]}, {"sources": ["native/os/pages_posix.cc"]}]
       ]
-    },
-    {
-      "target_name": "offheap",
-      "dependencies": ["offheap_core"],
-      # Fixed, not the building Node's own: a binary built on a newer Node must load in Node 20.
-      # A worker may be terminated in the middle of a call; then an error that cannot be thrown is dropped, where
-      # node-addon-api would end the process.
-      "defines": ["NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS", "NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED", "NAPI_DISABLE_CPP_EXCEPTIONS"],
-      "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
-      "sources": [
-        "native/binding/addon.cc",
-        "native/binding/array_buffers_napi.cc",
-        "native/binding/departure_watch.cc",
-        "native/binding/environment.cc",
-        "native/binding/heap_object.cc",
-        "native/binding/leases.cc",
-        "native/binding/snapshot.cc"
-      ],
-      "conditions": [
-        ["OS=='linux'", {
-          # Never unloaded: a buffer may outlive the worker that alone had loaded the library, and its finalizer is here.
-          "ldflags": ["-Wl,-z,nodelete", "-Wl,--exclude-libs,ALL"]
-        }]
-      ]
     }
+  ],
+  "conditions": [
+    ["buffers!='v8'", {
+      "targets": [
+        {
+          # Loads in every runtime with Node-API.
+          "target_name": "offheap_napi",
+          "product_name": "offheap.napi",
+          "dependencies": ["offheap_core"],
+          "includes": ["native/binding/binding.gypi"],
+          "sources": ["native/binding/array_buffers_napi.cc", "native/binding/calls_napi.cc"]
+        }
+      ]
+    }],
+    ["buffers!='napi'", {
+      "targets": [
+        {
+          # For the one version of Node's ABI whose headers it is compiled with.
+          "target_name": "offheap_v8",
+          "product_name": "offheap.abi<(node_module_version)",
+          "dependencies": ["offheap_core"],
+          "includes": ["native/binding/binding.gypi"],
+          "defines": ["OFFHEAP_MODULE_VERSION=<(node_module_version)"],
+          # A shared_ptr is asked whether its reference count is ours by the type of a function object.
+          "cflags_cc!": ["-fno-rtti"],
+          "cflags_cc": ["-frtti"],
+          "xcode_settings": {"GCC_ENABLE_CPP_RTTI": "YES"},
+          "msvs_settings": {"VCCLCompilerTool": {"RuntimeTypeInfo": "true"}},
+          "sources": ["native/binding/array_buffers_v8.cc", "native/binding/calls_v8.cc"]
+        }
+      ]
+    }]
   ]
 }

@@ -4,6 +4,7 @@
  */
 import { loadAddon } from "./load.js";
 import type { NativeAddon } from "./native.js";
+import { guardTransfers } from "./transfer_guard.js";
 
 let loaded: NativeAddon | undefined;
 let replacement: NativeAddon | undefined;
@@ -15,8 +16,14 @@ let replacement: NativeAddon | undefined;
  */
 export function addon(): NativeAddon {
   if (replacement !== undefined) return replacement;
-  loaded ??= loadAddon();
+  loaded ??= loadOnce();
   return loaded;
+}
+
+function loadOnce(): NativeAddon {
+  const native = loadAddon();
+  guardTransfers(native);
+  return native;
 }
 
 /**

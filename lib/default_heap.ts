@@ -1,8 +1,8 @@
-import { Heap, makePermanent } from "./heap.js";
+import { openDefaultHeap } from "./heap.js";
 
 /**
- * The heap for those who need no heap of their own. All importers in a thread share it, so it cannot be closed; each
- * worker thread has its own.
+ * The heap for those who need no heap of their own. There is one in the process: all importers in all threads share it,
+ * so it cannot be closed, and a block that one worker allocated can be freed by another.
  *
  * @example
  * ```ts
@@ -12,6 +12,4 @@ import { Heap, makePermanent } from "./heap.js";
  * heap.free(block);
  * ```
  */
-export const heap: Heap = new Heap({ name: "default" });
-
-makePermanent(heap);
+export const heap = openDefaultHeap();

@@ -162,9 +162,14 @@ export function createError(failure: NativeFailure): OffheapError {
     case "ERR_OFFHEAP_CLOSED":
       return closed("The heap");
     case "ERR_OFFHEAP_UNSUPPORTED":
-      return unsupported(
-        "This runtime refuses ArrayBuffers over memory that is not its own, as those with a V8 sandbox do. Use Node.js",
-      );
+      return failure.what === "buffers"
+        ? unsupported(
+            "This runtime refuses ArrayBuffers over memory that is not its own, as those with a V8 sandbox do. Use Node.js",
+          )
+        : unsupported(
+            "This runtime cannot make a SharedArrayBuffer over memory that is not its own. Node 20 and later can, with " +
+              "the V8 build of offheap, and so can Node 22.23, 24.16, 26.1 and later without it",
+          );
   }
 }
 

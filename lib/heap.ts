@@ -12,8 +12,9 @@ import {
 } from "./arguments.js";
 import { type BlockOrView, bufferOf, bufferOrSharedOf, detach, isDetached, liveBufferOf } from "./buffers.js";
 import { closed, createError, invalidThis, unsupported } from "./errors.js";
+import { type HeapHandle, makeHandle, readHandle } from "./heap_handle.js";
 import { IdleDecay } from "./idle_decay.js";
-import type { NativeHeap } from "./native.js";
+import { allocTerms, type NativeAddon, type NativeHeap } from "./native.js";
 import { runInScope, type Scope } from "./scope.js";
 import { type HeapSnapshot, takeSnapshot } from "./snapshot.js";
 import { type HeapStats, readStats } from "./stats.js";
@@ -22,13 +23,24 @@ import { arrayBytes, elementBytesOf, type TypedArrayConstructor } from "./typed_
 const bufferFrom = Buffer.from;
 const { isSharedArrayBuffer } = types;
 
-/** Both set below, where the private fields are in reach. */
+/** All set below, where the private parts are in reach. */
 let isHeap: (value: unknown) => value is Heap;
-let setPermanent: (heap: Heap) => void;
+let openHeap: (id: number, name: string) => Heap;
 
-/** Makes `heap` refuse to be closed. For the default heap, which every importer shares. */
-export function makePermanent(heap: Heap): void {
-  setPermanent(heap);
+/** Number 0 is the default heap's, in every thread. */
+const DEFAULT_HEAP = 0;
+
+/** The heap that all threads of the process share. Refuses to be closed. */
+export function openDefaultHeap(): Heap {
+  return openHeap(DEFAULT_HEAP, "default");
+}
+
+/** Tells the constructor which heap to open in place of making one. Nobody else can make such a thing. */
+class Opening {
+  constructor(
+    readonly id: number,
+    readonly name: string,
+  ) {}
 }
 
 /**
@@ -39,7 +51,9 @@ export function makePermanent(heap: Heap): void {
  * - **Units.** All sizes are bytes.
  * - **Ownership.** A block belongs to the caller until it is freed. One that is garbage collected without having been
  *   freed goes back by itself and is counted in `stats().reclaimed`.
- * - **Threads.** A heap belongs to the thread that made it. Use it, and its blocks, there.
+ * - **Threads.** A heap can be used in every thread of the process: `Heap.open(heap.handle)` opens it in another. Each
+ *   thread allocates without waiting for the others, and may free what another allocated. A Heap object itself belongs to
+ *   its thread.
  * - **Failures.** A call that throws has changed nothing. A method called on anything but a Heap throws a TypeError with
  *   code `ERR_INVALID_THIS`.
  *
@@ -56,22 +70,24 @@ export function makePermanent(heap: Heap): void {
  * ```
  */
 export class Heap {
+  readonly #addon: NativeAddon;
   readonly #native: NativeHeap;
+  readonly #slot: number;
+  /** For `alloc` of the addon, where the caller does not ask for an alignment. */
+  readonly #zeroedTerms: number;
+  readonly #unsafeTerms: number;
   readonly #decay: IdleDecay;
   readonly #name: string;
   readonly #limit: number;
+  readonly #permanent: boolean;
   /** Largest alignment a block can have: one region, in bytes. */
   readonly #largestAlign: number;
   /** Buffers of no bytes that this heap handed out, with the alignment a reallocation has to keep. */
   readonly #empties = new WeakMap<ArrayBuffer, number>();
-  #closed = false;
-  #permanent = false;
 
   static {
     isHeap = (value): value is Heap => typeof value === "object" && value !== null && #native in value;
-    setPermanent = (heap) => {
-      heap.#permanent = true;
-    };
+    openHeap = (id, name) => new Heap(new Opening(id, name) as HeapOptions);
   }
 
   /**
@@ -88,12 +104,48 @@ export class Heap {
    */
   constructor(options?: HeapOptions) {
     const native = addon();
-    const { name, limit, buckets } = checkHeapOptions(options, native);
-    this.#name = name;
-    this.#limit = limit;
+    this.#addon = native;
     this.#largestAlign = native.regionSize;
-    this.#native = new native.Heap({ limit, buckets });
+    if (options instanceof Opening) {
+      this.#name = options.name;
+      this.#native = new native.Heap(options.id);
+    } else {
+      const { name, limit, buckets } = checkHeapOptions(options, native);
+      this.#name = name;
+      this.#native = new native.Heap({ limit, buckets });
+    }
+    this.#permanent = this.#native.isDefault();
+    this.#limit = this.#native.limit();
+    this.#slot = this.#native.slot();
+    this.#zeroedTerms = allocTerms(this.#slot, DEFAULT_ALIGN, true);
+    this.#unsafeTerms = allocTerms(this.#slot, DEFAULT_ALIGN, false);
     this.#decay = new IdleDecay(this.#native, native.decayMilliseconds);
+  }
+
+  /**
+   * Opens the heap that `handle` names, in this thread. The heap that comes out has the same memory, limit and counts as
+   * the one the handle was taken from.
+   *
+   * A heap lasts while any thread has it open or one of its blocks lives; keep the one the handle was taken from until
+   * the other thread has opened it.
+   *
+   * @param handle `heap.handle` of any thread of this process, as it came out of `postMessage` or `workerData`.
+   * @throws {TypeError} `ERR_INVALID_ARG_TYPE` when `handle` is no handle.
+   * @throws {OffheapError} `ERR_OFFHEAP_FOREIGN` when it comes from another process, or from another copy of offheap;
+   *   `ERR_OFFHEAP_CLOSED` when nobody has the heap any more.
+   * @example
+   * ```ts
+   * const frames = new Heap({ name: "frames" });
+   * worker.postMessage(frames.handle);
+   * // in the worker, with the handle that arrived:
+   * const here = Heap.open(frames.handle);
+   * here.free(here.alloc(1920 * 1080 * 4));
+   * ```
+   */
+  static open(handle: HeapHandle): Heap {
+    const native = addon();
+    const { id, name } = readHandle(handle, native);
+    return openHeap(id, name);
   }
 
   /** The name given to the constructor; `"heap"` when there was none. */
@@ -108,10 +160,23 @@ export class Heap {
     return this.#limit;
   }
 
-  /** True after `close()`. */
+  /**
+   * What `Heap.open` opens this heap by in another thread: plain data, for `postMessage` and `workerData`.
+   *
+   * @example
+   * ```ts
+   * worker.postMessage({ frames: heap.handle });
+   * ```
+   */
+  get handle(): HeapHandle {
+    if (!isHeap(this)) throw invalidThis("Heap");
+    return makeHandle(this.#native.id(), this.#name, this.#addon);
+  }
+
+  /** True after `close()`, in whatever thread that was. */
   get closed(): boolean {
     if (!isHeap(this)) throw invalidThis("Heap");
-    return this.#closed;
+    return this.#native.closed();
   }
 
   /**
@@ -171,6 +236,31 @@ export class Heap {
   allocUnsafe(size: number, options?: AllocOptions): ArrayBuffer {
     if (!isHeap(this)) throw invalidThis("Heap");
     return this.#allocate(size, options, false);
+  }
+
+  /**
+   * Allocates a SharedArrayBuffer of `size` zeros. Posted to another thread it is the same memory there, usable with
+   * `Atomics`. It cannot be freed by hand: it lives until the last reference to it, in any thread, is collected.
+   *
+   * @returns A SharedArrayBuffer with `byteLength === size`.
+   * @throws As {@link alloc}; and {OffheapError} `ERR_OFFHEAP_UNSUPPORTED` where the runtime cannot make one.
+   * @example
+   * ```ts
+   * const counter = new Int32Array(heap.allocShared(4));
+   * worker.postMessage(counter);
+   * Atomics.add(counter, 0, 1);
+   * ```
+   */
+  allocShared(size: number, options?: AllocOptions): SharedArrayBuffer {
+    if (!isHeap(this)) throw invalidThis("Heap");
+    if (!isSize(size)) checkSize(size);
+    const align = options === undefined ? DEFAULT_ALIGN : alignOf(options, this.#largestAlign);
+    if (size === 0) {
+      if (this.#native.closed()) throw closed("The heap");
+      return new SharedArrayBuffer(0);
+    }
+    if (!this.#decay.armed) this.#decay.arm();
+    return this.#native.allocShared(size, align);
   }
 
   /**
@@ -240,7 +330,6 @@ export class Heap {
     const live = liveBufferOf(block);
     const buffer = live ?? bufferOf(block);
     if (!isSize(size)) checkSize(size);
-    if (this.#closed) throw closed("The heap");
     if (!this.#decay.armed) this.#decay.arm();
     if (live !== undefined && size > 0) return this.#native.realloc(live, size);
     return this.#reallocateEmpty(buffer, size);
@@ -265,9 +354,7 @@ export class Heap {
   free(block: BlockOrView): void {
     if (!isHeap(this)) throw invalidThis("Heap");
     if (!this.#decay.armed) this.#decay.arm();
-    const live = liveBufferOf(block);
-    if (live !== undefined) this.#native.free(live);
-    else this.#freeEmpty(bufferOf(block));
+    if (!this.#addon.free(this.#slot, block)) this.#freeEmpty(bufferOf(block));
   }
 
   /**
@@ -282,7 +369,7 @@ export class Heap {
   owns(block: BlockOrView | SharedArrayBuffer): boolean {
     if (!isHeap(this)) throw invalidThis("Heap");
     const buffer = bufferOrSharedOf(block);
-    return this.#ownsEmpty(buffer) || this.#native.owns(buffer);
+    return this.#ownsEmpty(buffer) || this.#native.owns(this.#visible(buffer));
   }
 
   /**
@@ -315,8 +402,7 @@ export class Heap {
   addressOf(block: BlockOrView | SharedArrayBuffer): bigint {
     if (!isHeap(this)) throw invalidThis("Heap");
     const buffer = bufferOrSharedOf(block);
-    if (isSharedArrayBuffer(buffer)) throw createError({ code: "ERR_OFFHEAP_FOREIGN" });
-    return this.#ownsEmpty(buffer) ? 0n : this.#native.addressOf(buffer);
+    return this.#ownsEmpty(buffer) ? 0n : this.#native.addressOf(this.#visible(buffer));
   }
 
   /**
@@ -339,7 +425,7 @@ export class Heap {
   scope<Result>(body: (scope: Scope) => Result): Result {
     if (!isHeap(this)) throw invalidThis("Heap");
     checkFunction(body, "body");
-    if (this.#closed) throw closed("The heap");
+    if (this.#native.closed()) throw closed("The heap");
     return runInScope(this, body);
   }
 
@@ -384,8 +470,8 @@ export class Heap {
   }
 
   /**
-   * Ends the heap: no block is handed out any more. Blocks that live stay valid until they are freed. May be called
-   * twice.
+   * Ends the heap, in all threads: no block is handed out any more. Blocks that live stay valid until they are freed.
+   * May be called twice.
    *
    * @throws {OffheapError} `ERR_OFFHEAP_UNSUPPORTED` on the default heap, which every importer shares.
    */
@@ -397,7 +483,6 @@ export class Heap {
       );
     }
     this.#native.close();
-    this.#closed = true;
     if (!this.#decay.armed) this.#decay.arm();
   }
 
@@ -412,11 +497,12 @@ export class Heap {
     const align = options === undefined ? DEFAULT_ALIGN : alignOf(options, this.#largestAlign);
     if (size === 0) return this.#allocateEmpty(align);
     if (!this.#decay.armed) this.#decay.arm();
-    return this.#native.alloc(size, align, zeroed);
+    if (align !== DEFAULT_ALIGN) return this.#addon.alloc(allocTerms(this.#slot, align, zeroed), size);
+    return this.#addon.alloc(zeroed ? this.#zeroedTerms : this.#unsafeTerms, size);
   }
 
   #allocateEmpty(align: number): ArrayBuffer {
-    if (this.#closed) throw closed("The heap");
+    if (this.#native.closed()) throw closed("The heap");
     const empty = new ArrayBuffer(0);
     this.#empties.set(empty, align);
     return empty;
@@ -427,14 +513,15 @@ export class Heap {
     const align = this.#ownsEmpty(buffer) ? this.#empties.get(buffer) : undefined;
     if (align === undefined) {
       if (size > 0) return this.#native.realloc(buffer, size);
-      this.#native.free(buffer);
-      return this.#allocateEmpty(DEFAULT_ALIGN);
+      const empty = this.#allocateEmpty(DEFAULT_ALIGN);
+      if (!this.#addon.free(this.#slot, buffer)) this.#native.refuse(buffer);
+      return empty;
     }
-    const next = size > 0 ? this.#native.alloc(size, align, true) : this.#allocateEmpty(align);
+    const next = size > 0 ? this.#addon.alloc(allocTerms(this.#slot, align, true), size) : this.#allocateEmpty(align);
     try {
       detach(buffer);
     } catch {
-      if (size > 0) this.#native.free(next);
+      if (size > 0) this.#addon.free(this.#slot, next);
       throw createError({ code: "ERR_OFFHEAP_LOCKED" });
     }
     this.#empties.delete(buffer);
@@ -442,7 +529,12 @@ export class Heap {
   }
 
   #freeEmpty(buffer: ArrayBuffer): void {
-    if (!this.#ownsEmpty(buffer)) this.#native.free(buffer);
+    if (!this.#ownsEmpty(buffer)) this.#native.refuse(buffer);
+  }
+
+  /** With Node-API the memory of a SharedArrayBuffer can be seen through a view only. */
+  #visible(buffer: ArrayBufferLike): ArrayBufferLike | Uint8Array {
+    return isSharedArrayBuffer(buffer) && this.#addon.buffers === "napi" ? new Uint8Array(buffer) : buffer;
   }
 
   #ownsEmpty(buffer: ArrayBufferLike): boolean {

@@ -5,6 +5,7 @@ export type {
   BlockSnapshot,
   BucketSnapshot,
   Fragmentation,
+  HeapHandle,
   HeapOptions,
   HeapSnapshot,
   HeapStats,

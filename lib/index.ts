@@ -7,6 +7,7 @@ export type { BlockOrView } from "./buffers.js";
 export { heap } from "./default_heap.js";
 export { OffheapError, type OffheapErrorCode, type OffheapErrorDetails } from "./errors.js";
 export { Heap } from "./heap.js";
+export type { HeapHandle } from "./heap_handle.js";
 export { Layout } from "./layout.js";
 export { type RenderOptions, renderSnapshot } from "./render_snapshot.js";
 export { type Runtime, runtime } from "./runtime.js";

@@ -30,10 +30,10 @@ export type NativeFailure =
   | { readonly code: "ERR_OFFHEAP_FOREIGN" }
   | { readonly code: "ERR_OFFHEAP_LOCKED" }
   | { readonly code: "ERR_OFFHEAP_CLOSED" }
-  /** The runtime refused to make an ArrayBuffer over memory of ours. */
-  | { readonly code: "ERR_OFFHEAP_UNSUPPORTED" };
+  /** The runtime cannot make buffers, or shared ones, over memory of ours. */
+  | { readonly code: "ERR_OFFHEAP_UNSUPPORTED"; readonly what: "buffers" | "shared buffers" };
 
-/** Counts and bytes of one heap, read in one call. Every number is exact on the thread that owns the heap. */
+/** Counts and bytes of one heap, over all threads, read in one call. Every number is exact when no thread is at work. */
 export interface NativeStats {
   readonly requested: number;
   readonly usable: number;
@@ -111,17 +111,25 @@ export interface NativeSnapshot {
   readonly blocks: readonly NativeBlock[];
 }
 
+/** A heap as this thread has it open. Blocks are allocated and freed by functions of the addon, by the heap's slot. */
 export interface NativeHeap {
-  /** `size` is 1 or more, `align` a power of two up to the region size. */
-  alloc(size: number, align: number, zeroed: boolean): ArrayBuffer;
-  /** Detaches the buffer and takes its block back. */
-  free(buffer: ArrayBuffer): void;
+  /** What `alloc` and `free` of the addon know the heap by, in this thread, while this object lives. */
+  slot(): number;
+  /** What any thread of the process can open the heap by; no other heap ever has the same. */
+  id(): number;
+  isDefault(): boolean;
+  /** Bytes in use that may not be exceeded; Infinity for none. */
+  limit(): number;
+  /** `size` is 1 or more, `align` a power of two up to the region size. Zeroed. */
+  allocShared(size: number, align: number): SharedArrayBuffer;
+  /** Throws the error for a buffer that `free` of the addon did not take: it is freed, or foreign. */
+  refuse(buffer: ArrayBufferLike): never;
   /** `size` is 1 or more. The old buffer is detached; the alignment of the block is kept. */
   realloc(buffer: ArrayBuffer, size: number): ArrayBuffer;
   /** False, never an error, for anything that is not a live block of this heap. */
-  owns(buffer: ArrayBuffer | SharedArrayBuffer): boolean;
+  owns(buffer: ArrayBuffer | SharedArrayBuffer | Uint8Array): boolean;
   usableSize(buffer: ArrayBuffer): number;
-  addressOf(buffer: ArrayBuffer | SharedArrayBuffer): bigint;
+  addressOf(buffer: ArrayBuffer | SharedArrayBuffer | Uint8Array): bigint;
   bytesInUse(): number;
   blocksInUse(): number;
   stats(): NativeStats;
@@ -130,8 +138,9 @@ export interface NativeHeap {
   trim(): number;
   /** Decommits the free pages that have been idle long enough. True while there are more to come. */
   decay(): boolean;
-  /** No block is handed out any more; live blocks stay until they are freed. May be called twice. */
+  /** No block is handed out any more, in any thread; live blocks stay until they are freed. May be called twice. */
   close(): void;
+  closed(): boolean;
 }
 
 export interface NativeHeapOptions {
@@ -142,7 +151,26 @@ export interface NativeHeapOptions {
 }
 
 export interface NativeAddon {
-  readonly Heap: new (options: NativeHeapOptions) => NativeHeap;
+  /** Makes a heap, or opens the one with the number given; 0 is the default heap of the process. */
+  readonly Heap: new (
+    options: NativeHeapOptions | number,
+  ) => NativeHeap;
+  /**
+   * `terms` says which heap and how: `slot * 64 + (zeroed ? 0 : 32) + log2(align)`, see `allocTerms`. `size` is 1 or
+   * more. One number, so that the call that is made most has two arguments to check.
+   */
+  alloc(terms: number, size: number): ArrayBuffer;
+  /**
+   * Detaches the buffer, or the one under the view, and takes its block back. False, and nothing happened, for anything
+   * but a live block of the heap.
+   */
+  free(slot: number, block: unknown): boolean;
+  /** Whether the buffer lies in the pages of any heap of this copy of the library. */
+  isBlock(buffer: unknown): boolean;
+  /** Whether `allocShared` can work. */
+  readonly canShare: boolean;
+  /** The same in all threads of this process, and another in every other copy of the library. */
+  readonly libraryKey: string;
   /** Which implementation of the ArrayBuffer seam was compiled in. */
   readonly buffers: "v8" | "napi";
   /** The kernel's page, in bytes. */
@@ -162,4 +190,9 @@ export interface NativeAddon {
    * that buffers of a worker need, which may be in use elsewhere when the worker ends; absent means a worker.
    */
   initialize(hooks: { readonly createError: (failure: NativeFailure) => Error; readonly isMainThread?: boolean }): void;
+}
+
+/** The first argument of `alloc`. */
+export function allocTerms(slot: number, align: number, zeroed: boolean): number {
+  return slot * 64 + (zeroed ? 0 : 32) + Math.log2(align);
 }

@@ -150,12 +150,21 @@ describe("OffheapError", () => {
     expect(error.message).to.match(/100 bytes more would exceed .* 950 of 1000 bytes/);
   });
 
+  for (const what of ["buffers", "shared buffers"] as const) {
+    it(`says what to do where the runtime cannot make ${what}`, () => {
+      const error = createError({ code: "ERR_OFFHEAP_UNSUPPORTED", what });
+      expect(error.code).to.equal("ERR_OFFHEAP_UNSUPPORTED");
+      expect(error.message).to.match(
+        what === "buffers" ? /refuses ArrayBuffers.* Use Node/ : /SharedArrayBuffer.* Node 20/,
+      );
+    });
+  }
+
   for (const code of [
     "ERR_OFFHEAP_FREED",
     "ERR_OFFHEAP_FOREIGN",
     "ERR_OFFHEAP_LOCKED",
     "ERR_OFFHEAP_CLOSED",
-    "ERR_OFFHEAP_UNSUPPORTED",
   ] as const) {
     it(`${code} has words of its own`, () => {
       const error = createError({ code });

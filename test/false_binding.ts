@@ -2,6 +2,7 @@
  * A stand-in for the native addon, made of ordinary ArrayBuffers. It keeps the promises of lib/native.ts in the simplest
  * way there is, so the facade can be tested alone, and it can be told to do what a kernel does rarely: to refuse.
  */
+import { bufferOf } from "../dist/buffers.js";
 import type {
   NativeAddon,
   NativeFailure,
@@ -28,6 +29,8 @@ export class FalseAddon implements NativeAddon {
   readonly maxBucketSize = 32 * 1024;
   readonly maxBuckets = 64;
   decayMilliseconds = 1;
+  readonly canShare = true;
+  readonly libraryKey = "false";
   readonly Heap: NativeAddon["Heap"];
   /** The options each heap was made with, in order. */
   readonly heapOptions: NativeHeapOptions[] = [];
@@ -37,16 +40,38 @@ export class FalseAddon implements NativeAddon {
   readonly locked = new WeakSet<ArrayBuffer>();
   /** What `decay()` answers; without it there is never more to come. */
   onDecay: () => boolean = () => false;
+  readonly #heaps: FalseHeap[] = [];
+  readonly #default = new FalseHeap(this, { limit: Number.POSITIVE_INFINITY, buckets: undefined }, 0);
   #createError: (failure: NativeFailure) => Error = () => new Error("initialize was not called");
 
   constructor() {
-    const makeHeap = (options: NativeHeapOptions): NativeHeap => {
+    const makeHeap = (options: NativeHeapOptions | number): NativeHeap => {
+      if (typeof options === "number") return this.#open(options);
       this.heapOptions.push(options);
-      return new FalseHeap(this, options);
+      const heap = new FalseHeap(this, options, this.#heaps.length + 1);
+      this.#heaps.push(heap);
+      return heap;
     };
     this.Heap = new Proxy(FalseHeap, {
-      construct: (_target, [options]: [NativeHeapOptions]) => makeHeap(options),
+      construct: (_target, [options]: [NativeHeapOptions | number]) => makeHeap(options),
     }) as unknown as NativeAddon["Heap"];
+  }
+
+  alloc(terms: number, size: number): ArrayBuffer {
+    return this.#at(Math.floor(terms / 64)).alloc(size, 2 ** (terms % 32), terms % 64 < 32);
+  }
+
+  free(slot: number, block: unknown): boolean {
+    try {
+      return this.#at(slot).free(bufferOf(block));
+    } catch (error) {
+      if ((error as { code?: string }).code === "ERR_OFFHEAP_LOCKED") throw error;
+      return false;
+    }
+  }
+
+  isBlock(buffer: unknown): boolean {
+    return this.#heaps.some((heap) => heap.owns(buffer as ArrayBuffer));
   }
 
   initialize(hooks: { readonly createError: (failure: NativeFailure) => Error }): void {
@@ -55,6 +80,16 @@ export class FalseAddon implements NativeAddon {
 
   failure(failure: NativeFailure): Error {
     return this.#createError(failure);
+  }
+
+  #at(slot: number): FalseHeap {
+    return slot === 0 ? this.#default : (this.#heaps[slot - 1] as FalseHeap);
+  }
+
+  #open(id: number): FalseHeap {
+    const heap = id === 0 ? this.#default : this.#heaps[id - 1];
+    if (heap === undefined) throw this.failure({ code: "ERR_OFFHEAP_CLOSED" });
+    return heap;
   }
 }
 
@@ -70,10 +105,41 @@ class FalseHeap implements NativeHeap {
   #frees = 0;
   #failures = 0;
   #closed = false;
+  readonly #slot: number;
 
-  constructor(addon: FalseAddon, { limit }: NativeHeapOptions) {
+  constructor(addon: FalseAddon, { limit }: NativeHeapOptions, slot: number) {
     this.#addon = addon;
     this.#limit = limit;
+    this.#slot = slot;
+  }
+
+  slot(): number {
+    return this.#slot;
+  }
+
+  id(): number {
+    return this.#slot;
+  }
+
+  isDefault(): boolean {
+    return this.#slot === 0;
+  }
+
+  limit(): number {
+    return this.#limit;
+  }
+
+  closed(): boolean {
+    return this.#closed;
+  }
+
+  allocShared(size: number): SharedArrayBuffer {
+    this.#admit(size, size);
+    return new SharedArrayBuffer(size);
+  }
+
+  refuse(buffer: ArrayBuffer): never {
+    throw this.#refusal(buffer);
   }
 
   alloc(size: number, align: number, zeroed: boolean): ArrayBuffer {
@@ -85,10 +151,11 @@ class FalseHeap implements NativeHeap {
     return buffer;
   }
 
-  free(buffer: ArrayBuffer): void {
-    this.#find(buffer);
+  free(buffer: ArrayBuffer): boolean {
+    if (!this.#blocks.has(buffer) || buffer.byteLength === 0) return false;
     this.#remove(buffer);
     this.#frees++;
+    return true;
   }
 
   realloc(buffer: ArrayBuffer, size: number): ArrayBuffer {
@@ -103,7 +170,7 @@ class FalseHeap implements NativeHeap {
     return next;
   }
 
-  owns(buffer: ArrayBuffer | SharedArrayBuffer): boolean {
+  owns(buffer: ArrayBuffer | SharedArrayBuffer | Uint8Array): boolean {
     return buffer.byteLength > 0 && this.#blocks.has(buffer as ArrayBuffer);
   }
 
@@ -111,7 +178,7 @@ class FalseHeap implements NativeHeap {
     return this.#find(buffer).usable;
   }
 
-  addressOf(buffer: ArrayBuffer | SharedArrayBuffer): bigint {
+  addressOf(buffer: ArrayBuffer | SharedArrayBuffer | Uint8Array): bigint {
     return BigInt(this.#find(buffer as ArrayBuffer).address);
   }
 
@@ -225,8 +292,12 @@ class FalseHeap implements NativeHeap {
   #find(buffer: ArrayBuffer): Block {
     const block = this.#blocks.get(buffer);
     if (block !== undefined && buffer.byteLength > 0) return block;
+    throw this.#refusal(buffer);
+  }
+
+  #refusal(buffer: ArrayBuffer): Error {
     const gone = this.#freed.has(buffer) || isDetached(buffer);
-    throw this.#addon.failure({ code: gone ? "ERR_OFFHEAP_FREED" : "ERR_OFFHEAP_FOREIGN" });
+    return this.#addon.failure({ code: gone ? "ERR_OFFHEAP_FREED" : "ERR_OFFHEAP_FOREIGN" });
   }
 
   #remove(buffer: ArrayBuffer): void {

@@ -13,3 +13,11 @@ export async function collectUntil(done: () => boolean): Promise<void> {
   }
   throw new Error("what was to be collected is still there after 200 collections");
 }
+
+const held: unknown[] = [];
+
+/** Keeps a block alive for good, where a test allocates only to have something in use. Returns it. */
+export function hold<Block>(block: Block): Block {
+  held.push(block);
+  return block;
+}

@@ -1,9 +1,14 @@
 import { join } from "node:path";
 import { expect } from "chai";
+import { runtime } from "../dist/index.js";
 import { PACKAGE_ROOT, runScript } from "./child_process.js";
 import { nodeMajor, transferOf } from "./runtime_features.js";
 
+const ADDON = JSON.stringify(join(PACKAGE_ROOT, "dist", "addon.js"));
 const OFFHEAP = JSON.stringify(join(PACKAGE_ROOT, "dist", "index.js"));
+
+/** Where the runtime's own detach may end the process, free() goes by transfer(). */
+const callsTransfer = runtime.buffers === "napi" && nodeMajor >= 24;
 
 /** Runs a script that must print "survived" and nothing else, in a process of its own. */
 function expectSurvival(script: string): void {
@@ -35,7 +40,7 @@ describe("what other code does in the middle of a call", () => {
     it(`a setter for ${JSON.stringify(property)} on a prototype is not called by snapshot() and stats()`, () => {
       expectSurvival(`
         const { Heap } = require(${OFFHEAP});
-        const native = require("node-gyp-build")(${JSON.stringify(PACKAGE_ROOT)});
+        const native = require(${ADDON}).addon();
         const heap = new Heap();
         const blocks = [1, 100, 50_000, 20_000_000].map((size) => heap.alloc(size));
         let called = 0;
@@ -46,7 +51,7 @@ describe("what other code does in the middle of a call", () => {
           });
         }
         const raw = new native.Heap({ limit: Infinity, buckets: undefined });
-        const block = raw.alloc(100, 8, true);
+        const block = native.alloc(raw.slot() * 64 + 3, 100);
         const snapshot = raw.snapshot();
         const stats = raw.stats();
         delete Object.prototype[${JSON.stringify(property)}];
@@ -54,7 +59,7 @@ describe("what other code does in the middle of a call", () => {
         if (called !== 0) throw new Error("called");
         if (snapshot.blocks[0].requested !== 100 || snapshot.regions[0].spans[0].kind !== "bucket") throw new Error("lost");
         if (stats.requested !== 100 || heap.bytesInUse !== 20_050_101) throw new Error("counts");
-        raw.free(block);
+        native.free(raw.slot(), block);
         console.log("survived");
       `);
     });
@@ -73,15 +78,16 @@ describe("what other code does in the middle of a call", () => {
   });
 
   it("a buffer that left a worker stays readable when the worker is terminated while it allocates", () => {
-    // Without transfer() (Node 20) the message is a copy.
-    const send = transferOf === undefined ? "block" : "block.transfer()";
+    // V8's own buffers move as they are. With Node-API transfer() comes first, or, without it (Node 20), it is a copy.
+    const isCopy = runtime.buffers === "napi" && transferOf === undefined;
+    const send = runtime.buffers === "v8" || isCopy ? "block" : "block.transfer()";
     expectSurvival(
       endWorkersOf(
         `const heap = new Heap();
          const block = heap.alloc(20 << 20);
          new Uint8Array(block).fill(7);
          const sent = ${send};
-         require("node:worker_threads").parentPort.postMessage(sent, [sent]);
+         require("node:worker_threads").parentPort.postMessage(sent, ${isCopy ? "[]" : "[sent]"});
          for (;;) heap.free(heap.alloc(64));`,
         12,
         `const bytes = new Uint8Array(received);
@@ -114,7 +120,7 @@ describe("what other code does in the middle of a call", () => {
       const other = heap.allocUnsafe(64);
       new Uint8Array(other).fill(9);
       // Where the runtime's own detach is safe, transfer() is not called at all.
-      const called = ${nodeMajor >= 24};
+      const called = ${callsTransfer};
       if (called ? nested !== "ERR_OFFHEAP_FOREIGN" || new Uint8Array(victim)[0] !== 7 : victim !== undefined) throw nested;
       if (heap.blocksInUse !== (called ? 2 : 1)) throw new Error("counts");
       console.log("survived");
@@ -129,8 +135,8 @@ describe("what other code does in the middle of a call", () => {
       const block = heap.alloc(64);
       let code;
       try { heap.free(block); } catch (error) { code = error.code; }
-      if (code !== ${nodeMajor >= 24 ? '"ERR_OFFHEAP_LOCKED"' : "undefined"}) throw code;
-      if (heap.bytesInUse !== ${nodeMajor >= 24 ? 64 : 0}) throw new Error("counts");
+      if (code !== ${callsTransfer ? '"ERR_OFFHEAP_LOCKED"' : "undefined"}) throw code;
+      if (heap.bytesInUse !== ${callsTransfer ? 64 : 0}) throw new Error("counts");
       console.log("survived");
     `);
   });

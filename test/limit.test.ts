@@ -1,24 +1,25 @@
 import { expect } from "chai";
 import { Heap } from "../dist/heap.js";
 import { describeForBothBindings } from "./bindings.js";
+import { hold } from "./garbage.js";
 import { expectOffheapError, expectUnchanged } from "./promises.js";
 
 describeForBothBindings("the limit of a heap", () => {
   it("can be reached to the byte and not passed", () => {
     const heap = new Heap({ limit: 1000 });
     const block = heap.alloc(600);
-    heap.alloc(400);
+    hold(heap.alloc(400));
     expect(heap.bytesInUse).to.equal(1000);
     expectUnchanged(heap, "ERR_OFFHEAP_LIMIT", () => heap.alloc(1));
     heap.free(block);
     expectUnchanged(heap, "ERR_OFFHEAP_LIMIT", () => heap.alloc(601));
-    heap.alloc(600);
+    hold(heap.alloc(600));
     expect(heap.bytesInUse).to.equal(1000);
   });
 
   it("refuses with the limit, what is in use and what was asked for", () => {
     const heap = new Heap({ limit: 1000 });
-    heap.alloc(950);
+    hold(heap.alloc(950));
     const error = expectOffheapError("ERR_OFFHEAP_LIMIT", () => heap.alloc(100));
     expect(error).to.include({ limit: 1000, inUse: 950, asked: 100 });
   });

@@ -3,13 +3,18 @@ import { expect } from "chai";
 import { anything, array, assert, constantFrom, oneof, property } from "fast-check";
 import { addon } from "../dist/addon.js";
 import { createError } from "../dist/errors.js";
-import type { NativeAddon, NativeHeap } from "../dist/native.js";
+import { allocTerms, type NativeAddon, type NativeHeap } from "../dist/native.js";
 import { caught } from "./promises.js";
 import { transferOf } from "./runtime_features.js";
 
 const METHODS = [
-  "alloc",
-  "free",
+  "slot",
+  "id",
+  "isDefault",
+  "limit",
+  "closed",
+  "allocShared",
+  "refuse",
   "realloc",
   "owns",
   "usableSize",
@@ -22,6 +27,9 @@ const METHODS = [
   "decay",
   "close",
 ] as const satisfies (keyof NativeHeap)[];
+
+/** Those that leave the counts as they are when they succeed with nothing to take back. */
+const HARMLESS_METHODS = METHODS.filter((method) => method !== "close" && method !== "allocShared");
 
 describe("the addon", () => {
   let native: NativeAddon;
@@ -36,6 +44,10 @@ describe("the addon", () => {
   /** Calls a method with whatever it is not made for. */
   const call = (receiver: unknown, method: string, values: readonly unknown[]): unknown =>
     Reflect.apply(Reflect.get(native.Heap.prototype, method), receiver, values);
+
+  const alloc = (size: number, align = 8, zeroed = true, owner = heap) =>
+    native.alloc(allocTerms(owner.slot(), align, zeroed), size);
+  const free = (block: unknown, owner = heap) => native.free(owner.slot(), block);
 
   it("is what lib/native.ts declares", () => {
     expect(native.buffers).to.be.oneOf(["v8", "napi"]);
@@ -113,35 +125,65 @@ describe("the addon", () => {
     }
   });
 
+  it("Heap of a number that is no heap is closed", () => {
+    for (const id of [2 ** 40, -1, 0.5, Number.NaN, Infinity, 2 ** 64]) {
+      expect(caught(() => new native.Heap(id)).code, String(id)).to.equal("ERR_OFFHEAP_CLOSED");
+    }
+    expect(new native.Heap(0).isDefault()).to.equal(true);
+    expect(new native.Heap(heap.id()).id()).to.equal(heap.id());
+  });
+
+  it("alloc and free of a heap that is none is a TypeError", () => {
+    for (const slot of [undefined, null, "0", -1, 0.01, 2 ** 20, 2 ** 26 - 1, Number.NaN, Infinity, {}, 8n]) {
+      const terms = typeof slot === "number" ? slot * 64 : slot;
+      const nothing = new ArrayBuffer(8);
+      expect(
+        caught(() => Reflect.apply(native.alloc, undefined, [terms, 8])),
+        String(slot),
+      ).to.be.instanceOf(TypeError);
+      expect(
+        caught(() => Reflect.apply(native.free, undefined, [slot, nothing])),
+        String(slot),
+      ).to.be.instanceOf(TypeError);
+    }
+    expect(() => Reflect.apply(native.alloc, undefined, [])).to.throw(TypeError);
+    expect(() => Reflect.apply(native.free, undefined, [])).to.throw(TypeError);
+  });
+
   it("initialize with nonsense is an error", () => {
     for (const hooks of [undefined, null, 8, {}, { createError: 8 }]) {
       expect(() => native.initialize(hooks as unknown as { createError: typeof createError })).to.throw(TypeError);
     }
     native.initialize({ createError });
-    expect(caught(() => heap.free(new ArrayBuffer(8))).code).to.equal("ERR_OFFHEAP_FOREIGN");
+    expect(free(new ArrayBuffer(8))).to.equal(false);
+    expect(caught(() => heap.refuse(new ArrayBuffer(8))).code).to.equal("ERR_OFFHEAP_FOREIGN");
   });
 
   it("numbers that the facade would not let through are errors", () => {
     const { regionSize } = native;
     for (const size of [0, -1, 0.5, Number.NaN, Infinity, -Infinity, 2 ** 53, 2 ** 63, 2 ** 64, 1e308]) {
-      expect(() => heap.alloc(size, 8, true), `size ${size}`).to.throw();
+      expect(() => alloc(size), `size ${size}`).to.throw();
     }
-    for (const align of [0, -1, 3, 0.5, Number.NaN, Infinity, 2 ** 31, 2 ** 32, 2 ** 53, 2 ** 63, regionSize * 2]) {
-      expect(() => heap.alloc(8, align, true), `align ${align}`).to.throw();
+    for (const align of [regionSize * 2, regionSize * 4, 2 ** 31]) {
+      expect(() => alloc(8, align), `align ${align}`).to.throw(TypeError);
     }
-    const block = heap.alloc(64, 8, true);
+    for (const terms of [-1, 0.5, Number.NaN, Infinity, 2 ** 32, 2 ** 53, "8", undefined, null, {}]) {
+      expect(() => Reflect.apply(native.alloc, undefined, [terms, 8]), `terms ${terms}`).to.throw(TypeError);
+    }
+    const block = alloc(64);
     for (const size of [-1, 0.5, Number.NaN, Infinity, 2 ** 53, 2 ** 63, 1e308]) {
       expect(() => heap.realloc(block, size), `size ${size}`).to.throw();
     }
     expect([block.byteLength, heap.bytesInUse(), heap.blocksInUse()]).to.deep.equal([64, 64, 1]);
-    heap.free(block);
+    free(block);
   });
 
   it("nothing that a method can be given makes it crash or lose count", () => {
-    let own = heap.alloc(64, 8, true);
-    const freed = heap.alloc(64, 8, true);
-    heap.free(freed);
-    const foreign = new native.Heap({ limit: 1000, buckets: [64] }).alloc(64, 8, true);
+    let own = alloc(64);
+    const freed = alloc(64);
+    free(freed);
+    const other = new native.Heap({ limit: 1000, buckets: [64] });
+    const foreign = alloc(64, 8, true, other);
     const junk = oneof(
       anything({ withBigInt: true, withSparseArray: true, withTypedArray: true, withDate: true, withMap: true }),
       constantFrom<unknown>(
@@ -165,15 +207,15 @@ describe("the addon", () => {
       constantFrom<unknown>(new Proxy(own, {}), Object.create(ArrayBuffer.prototype), Object.create(null)),
     );
     assert(
-      property(constantFrom(...METHODS.slice(0, -1)), array(junk, { maxLength: 4 }), (method, values) => {
+      property(constantFrom(...HARMLESS_METHODS), array(junk, { maxLength: 4 }), (method, values) => {
         let result: unknown;
         try {
           result = call(heap, method, values);
         } catch (error) {
           expect(error).to.be.instanceOf(Error);
         }
-        if (own.byteLength === 0) own = heap.alloc(64, 8, true);
-        if (result instanceof ArrayBuffer && result !== own && heap.owns(result)) heap.free(result);
+        if (own.byteLength === 0) own = alloc(64);
+        if (result instanceof ArrayBuffer && result !== own && heap.owns(result)) free(result);
         expect([heap.bytesInUse(), heap.blocksInUse()]).to.deep.equal([64, 1]);
       }),
       { numRuns: 20_000 },
@@ -181,23 +223,49 @@ describe("the addon", () => {
     expect(heap.owns(own)).to.equal(true);
   });
 
+  it("nothing that alloc and free can be given makes them crash or free what is not the heap's", () => {
+    const own = alloc(64);
+    // No large numbers: the addon would allocate what they say, and fill it with zeros.
+    const junk = oneof(
+      anything({ withBigInt: true, withTypedArray: true, withMap: true }).filter((value) => typeof value !== "number"),
+      constantFrom<unknown>(heap.slot(), heap.slot() * 64 + 3, 64, 8, 1, 0, -1, 0.5, Number.NaN, undefined),
+      constantFrom<unknown>(new ArrayBuffer(64), new SharedArrayBuffer(64), new Uint8Array(new SharedArrayBuffer(8))),
+      constantFrom<unknown>(new Proxy(own, {}), Object.create(own), new Proxy(new Uint8Array(own), {}), native),
+    );
+    assert(
+      property(constantFrom("alloc", "free"), array(junk, { maxLength: 3 }), (name, values) => {
+        let result: unknown;
+        try {
+          result = Reflect.apply(Reflect.get(native, name), undefined, values);
+        } catch (error) {
+          expect(error).to.be.instanceOf(Error);
+        }
+        if (result instanceof ArrayBuffer && heap.owns(result)) free(result);
+        expect([heap.bytesInUse(), heap.blocksInUse(), own.byteLength]).to.deep.equal([64, 1, 64]);
+      }),
+      { numRuns: 20_000 },
+    );
+    expect([free(new DataView(own)), free(own)]).to.deep.equal([true, false]);
+    expect([heap.bytesInUse(), own.byteLength]).to.deep.equal([0, 0]);
+  });
+
   it("a block can be used and freed after its heap was closed twice", () => {
-    const block = heap.alloc(64, 8, true);
+    const block = alloc(64);
     heap.close();
     heap.close();
     new Uint8Array(block).fill(1);
-    heap.free(block);
-    expect(caught(() => heap.alloc(8, 8, true)).code).to.equal("ERR_OFFHEAP_CLOSED");
+    free(block);
+    expect(caught(() => alloc(8)).code).to.equal("ERR_OFFHEAP_CLOSED");
   });
 
   if (transferOf !== undefined) {
     it("a block that moved is found again under its new buffer", () => {
-      const block = heap.alloc(64, 8, true);
+      const block = alloc(64);
       const address = heap.addressOf(block);
       const moved = transferOf?.(block) as ArrayBuffer;
       expect([heap.owns(block), heap.owns(moved)]).to.deep.equal([false, true]);
       expect(heap.addressOf(moved)).to.equal(address);
-      heap.free(moved);
+      free(moved);
       expect(heap.blocksInUse()).to.equal(0);
     });
   }

@@ -34,20 +34,23 @@ describeForBothBindings("snapshot", () => {
 
   it("lists everything in order", () => {
     const heap = new Heap();
-    for (const size of [5000, 10, 64, 200_000, 10, 700]) heap.alloc(size);
+    const live = [5000, 10, 64, 200_000, 10, 700].map((size) => heap.alloc(size));
     const { regions, buckets, blocks } = heap.snapshot();
     for (const list of [regions, blocks, ...regions.map((region) => region.spans)]) expectAscending(list);
     const sizes = buckets.map((bucket) => bucket.blockBytes);
     expect(sizes).to.deep.equal([...sizes].sort((a, b) => a - b));
+    expect(blocks.length).to.equal(live.length);
   });
 });
 
 describeForAddon("the regions of a snapshot", () => {
   let snapshot: HeapSnapshot;
   let heap: Heap;
+  /** Kept, or they would be collected. */
+  let blocks: ArrayBuffer[];
   beforeEach(() => {
     heap = new Heap({ buckets: [16, 64, 256, 1024] });
-    const blocks = Array.from({ length: 500 }, (_, index) => heap.alloc(1 + ((index * 7919) % 3000)));
+    blocks = Array.from({ length: 500 }, (_, index) => heap.alloc(1 + ((index * 7919) % 3000)));
     blocks.push(heap.alloc(400_000), heap.alloc(50_000_000));
     for (const block of blocks.filter((_, index) => index % 3 === 0)) heap.free(block);
     snapshot = heap.snapshot();

@@ -1,7 +1,11 @@
 // The addon as a module: lib/native.ts calls it NativeAddon.
 #include <napi.h>
 
+#include <cstdio>
+#include <string>
+
 #include "binding/array_buffers.h"
+#include "binding/calls.h"
 #include "binding/environment.h"
 #include "binding/heap_object.h"
 #include "heap/size_classes.h"
@@ -10,6 +14,20 @@
 namespace offheap::binding {
 
 namespace {
+
+// The same in every thread of this process that has loaded this copy of the library, and another in every other copy.
+std::string library_key() {
+  static const char here = 0;
+  char words[32];
+  std::snprintf(words, sizeof words, "%p", static_cast<const void*>(&here));
+  return words;
+}
+
+// Whether an ArrayBuffer lies in the pages of any heap of this process.
+Napi::Value is_block(const Napi::CallbackInfo& info) {
+  const array_buffers::Memory memory = array_buffers::memory_of(info.Env(), info[0]);
+  return Napi::Boolean::New(info.Env(), memory.bytes > 0 && heap::SharedHeap::is_known(memory.address));
+}
 
 void initialize(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -31,8 +49,17 @@ void initialize(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object make_addon(Napi::Env env, Napi::Object exports) {
-  env.SetInstanceData(new Environment(env));
+  if (!array_buffers::fits(env)) return exports;
+  if (const auto prepared = Lease::prepare(); !prepared.ok()) {
+    Napi::Error::New(env, "The operating system has no memory for offheap's own records").ThrowAsJavaScriptException();
+    return exports;
+  }
+  auto* const environment = new Environment(env);
+  env.SetInstanceData(environment);
+  define_calls(env, exports, *environment);
   exports.Set("Heap", HeapObject::define(env));
+  exports.Set("canShare", array_buffers::can_share());
+  exports.Set("libraryKey", library_key());
   exports.Set("buffers", array_buffers::name());
   exports.Set("pageSize", static_cast<double>(os::page_size()));
   exports.Set("allocationGranularity", static_cast<double>(os::allocation_granularity()));
@@ -40,6 +67,7 @@ Napi::Object make_addon(Napi::Env env, Napi::Object exports) {
   exports.Set("maxBucketSize", static_cast<double>(heap::kMaxClassBytes));
   exports.Set("maxBuckets", static_cast<double>(heap::kMaxClasses));
   exports.Set("decayMilliseconds", static_cast<double>(heap::kDecayMilliseconds));
+  exports.Set("isBlock", Napi::Function::New(env, is_block, "isBlock"));
   exports.Set("initialize", Napi::Function::New(env, initialize, "initialize"));
   return exports;
 }

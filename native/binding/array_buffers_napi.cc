@@ -1,17 +1,52 @@
 // External ArrayBuffers of Node-API. The finalizer runs on the environment's thread at a later turn of the event loop,
 // after a detach as well as after a collection, and never during a long synchronous stretch. So a block that is freed
-// goes back in the call that frees it, and the finalizer only deletes the lease.
+// goes back in the call that frees it, and the finalizer only drops the lease.
+#include <new>
+#include <unordered_map>
+
 #include "binding/array_buffers.h"
+#include "binding/departure_watch.h"
 #include "binding/environment.h"
 
-namespace offheap::binding::array_buffers {
+#ifdef _WIN32
+#include <windows.h>
+#else
+#include <dlfcn.h>
+#endif
+
+namespace offheap::binding {
+
+// Always true: exactly the leases of this heap and environment that stand, each under its address, and each of them is
+// a use of the OpenHeap. Those of shared blocks are not here.
+struct BufferState {
+  std::unordered_map<const void*, Lease*> leases;
+};
+
+namespace array_buffers {
 
 namespace {
 
+// In the lease's room: where it stands.
+OpenHeap*& open_of(Lease* lease) { return *reinterpret_cast<OpenHeap**>(lease->room()); }
+
+void end(Lease* lease, heap::SharedHeap::Cause cause) {
+  std::byte* const address = lease->address();
+  const std::size_t size = lease->size();
+  Lease::drop(lease);
+  heap::SharedHeap::free(heap::SharedHeap::part_holding(address), address, size, cause);
+}
+
 void finalize(napi_env, void*, void* hint) {
   auto* const lease = static_cast<Lease*>(hint);
-  if (lease->stands()) lease->heap->reclaim(lease);
-  delete lease;
+  if (!lease->stands()) {
+    Lease::drop(lease);
+    return;
+  }
+  OpenHeap* const open = open_of(lease);
+  open->use();
+  leave(*open, lease);
+  end(lease, heap::SharedHeap::Cause::kReclaimed);
+  open->end_use();
 }
 
 // The same for a buffer made in a worker. What has left keeps its lease, and with it its heap, for good: nobody will
@@ -23,6 +58,13 @@ void finalize_in_worker(napi_env env, void* data, void* hint) {
   delete buffer;
 }
 
+// A SharedArrayBuffer ends on any thread, without an environment.
+void finalize_shared(void*, void* hint) {
+  auto* const lease = static_cast<Lease*>(hint);
+  lease->set_stands(false);
+  end(lease, heap::SharedHeap::Cause::kReclaimed);
+}
+
 // If the runtime refuses, it may have called the finalizer, or may yet: only one answer says that it has not seen it.
 bool was_not_seen(napi_status status) { return status == napi_no_external_buffers_allowed; }
 
@@ -30,30 +72,103 @@ napi_status create_in_worker(Napi::Env env, Lease* lease, napi_value* value) {
   DepartureWatch& watch = Environment::of(env).departure_watch();
   auto* const buffer = new DepartureWatch::Buffer{.lease = lease, .watch = &watch};
   const napi_status status =
-      napi_create_external_arraybuffer(env, lease->address, lease->size, finalize_in_worker, buffer, value);
+      napi_create_external_arraybuffer(env, lease->address(), lease->size(), finalize_in_worker, buffer, value);
   if (status == napi_ok) watch.add(env, buffer, *value);
   if (was_not_seen(status)) delete buffer;
   return status;
 }
 
+heap::Result<Lease*> make_lease(Napi::Env env, std::byte* address, heap::Layout layout) {
+  const auto part = Environment::of(env).lease_part();
+  if (!part.ok()) return part.error();
+  return Lease::make(*part.value(), address, layout);
+}
+
+using CreateShared = napi_status (*)(napi_env, void* data, std::size_t bytes, void (*finalize)(void* data, void* hint),
+                                     void* hint, napi_value* result);
+
+// Node 22.23, 24.16, 26.1 and later have it; a library that needs it to load would not load in any other.
+CreateShared find_create_shared() {
+  constexpr const char* kName = "node_api_create_external_sharedarraybuffer";
+#ifdef _WIN32
+  return reinterpret_cast<CreateShared>(reinterpret_cast<void*>(GetProcAddress(GetModuleHandleW(nullptr), kName)));
+#else
+  return reinterpret_cast<CreateShared>(dlsym(RTLD_DEFAULT, kName));
+#endif
+}
+
+CreateShared create_shared_function() {
+  static const CreateShared function = find_create_shared();
+  return function;
+}
+
 }  // namespace
 
 const char* name() { return "napi"; }
+bool fits(Napi::Env) { return true; }
 
-napi_value create(Napi::Env env, Lease* lease) {
-  napi_value buffer = nullptr;
+BufferState* make_state() { return new BufferState; }
+void delete_state(BufferState* state) { delete state; }
+void connect(BufferState&, heap::Heap&) {}
+
+Buffer create(Napi::Env env, OpenHeap&, std::byte* address, heap::Layout layout) {
+  const auto made = make_lease(env, address, layout);
+  if (!made.ok()) return {.failure = made.error()};
+  Lease* const lease = made.value();
+  napi_value value = nullptr;
   const napi_status status =
       Environment::of(env).buffers_may_outlive_it()
-          ? create_in_worker(env, lease, &buffer)
-          : napi_create_external_arraybuffer(env, lease->address, lease->size, finalize, lease, &buffer);
-  if (status == napi_ok) return buffer;
-  if (was_not_seen(status)) delete lease;
-  return nullptr;
+          ? create_in_worker(env, lease, &value)
+          : napi_create_external_arraybuffer(env, address, layout.size(), finalize, lease, &value);
+  if (status == napi_ok) return {value, lease, {}};
+  if (was_not_seen(status)) Lease::drop(lease);
+  return {};
 }
 
 void raise_refusal(Napi::Env env) {
   if (!env.IsExceptionPending()) Environment::of(env).raise(env, Environment::Complaint::kNoExternalBuffers);
 }
+
+bool can_share() { return create_shared_function() != nullptr; }
+
+Buffer create_shared(Napi::Env env, OpenHeap&, std::byte* address, heap::Layout layout) {
+  const auto made = make_lease(env, address, layout);
+  if (!made.ok()) return {.failure = made.error()};
+  Lease* const lease = made.value();
+  lease->set_stands(true);
+  napi_value value = nullptr;
+  const napi_status status = create_shared_function()(env, address, layout.size(), finalize_shared, lease, &value);
+  if (status == napi_ok) return {value, lease, {}};
+  lease->set_stands(false);
+  Lease::drop(lease);
+  return {};
+}
+
+napi_value recycle(Napi::Env, OpenHeap&, heap::Layout, heap::Fill) { return nullptr; }
+
+Lease* lease_of(Napi::Env env, OpenHeap& open, Napi::Value buffer) {
+  const Memory memory = memory_of(env, buffer);
+  if (memory.bytes == 0) return nullptr;
+  const auto& leases = open.buffers().leases;
+  const auto found = leases.find(memory.address);
+  // Same start, same length: the block itself, in the hands of whoever holds its buffer now.
+  return found != leases.end() && found->second->size() == memory.bytes ? found->second : nullptr;
+}
+
+void enter(OpenHeap& open, Lease* lease) {
+  open.use();
+  open_of(lease) = &open;
+  open.buffers().leases[lease->address()] = lease;
+  lease->set_stands(true);
+}
+
+void leave(OpenHeap& open, Lease* lease) {
+  lease->set_stands(false);
+  open.buffers().leases.erase(lease->address());
+  open.end_use();
+}
+
+bool is_at_work_on(Napi::Value) { return false; }
 
 Detached detach(Napi::Env env, Napi::Value buffer) {
   if (!Environment::of(env).detach_may_abort()) {
@@ -73,9 +188,30 @@ Detached detach(Napi::Env env, Napi::Value buffer) {
   return detached ? Detached::kYes : Detached::kLocked;
 }
 
+// The lease does not stand while the runtime is at work, which may run its finalizer: it is not touched afterwards.
+Freed free(Napi::Env env, OpenHeap& open, Napi::Value buffer) {
+  Lease* const lease = lease_of(env, open, buffer);
+  if (lease == nullptr) return Freed::kNoBlock;
+  std::byte* const address = lease->address();
+  const std::size_t size = lease->size();
+  leave(open, lease);
+  if (detach(env, buffer) == Detached::kLocked) {
+    enter(open, lease);
+    return Freed::kLocked;
+  }
+  heap::SharedHeap::free(heap::SharedHeap::part_holding(address), address, size);
+  return Freed::kYes;
+}
+
 Memory memory_of(Napi::Env env, Napi::Value value) {
   Memory memory;
   void* address = nullptr;
+  // There is no call for the memory of a SharedArrayBuffer in version 8 of Node-API, but there is for a view on one.
+  if (value.IsTypedArray()) {
+    napi_get_typedarray_info(env, value, nullptr, &memory.bytes, &address, nullptr, nullptr);
+    memory.address = static_cast<std::byte*>(address);
+    return memory;
+  }
   if (!value.IsArrayBuffer() || napi_get_arraybuffer_info(env, value, &address, &memory.bytes) != napi_ok)
     return memory;
   memory.address = static_cast<std::byte*>(address);
@@ -83,4 +219,6 @@ Memory memory_of(Napi::Env env, Napi::Value value) {
   return memory;
 }
 
-}  // namespace offheap::binding::array_buffers
+}  // namespace array_buffers
+
+}  // namespace offheap::binding

@@ -4,7 +4,7 @@
 
 #include <napi.h>
 
-#include "binding/leases.h"
+#include "binding/lease.h"
 
 namespace offheap::binding {
 

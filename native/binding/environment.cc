@@ -32,7 +32,7 @@ const char* code_of(heap::Refusal reason) {
 
 }  // namespace
 
-Environment::Environment(Napi::Env env) {
+Environment::Environment(Napi::Env env) : env_(env) {
   // The version decides, not what somebody left of ArrayBuffer.prototype.
   const napi_node_version* version = nullptr;
   const std::uint32_t major = napi_get_node_version(env, &version) == napi_ok ? version->major : ~0U;
@@ -44,6 +44,37 @@ Environment::Environment(Napi::Env env) {
   if (!prototype.IsObject()) return;
   const Napi::Value transfer = prototype.As<Napi::Object>().Get("transfer");
   if (transfer.IsFunction()) transfer_ = Napi::Persistent(transfer.As<Napi::Function>());
+}
+
+Environment::~Environment() {
+  for (OpenHeap* const open : slots_) {
+    if (open != nullptr) open->leave_thread();
+  }
+  if (lease_part_ != nullptr) Lease::records().detach(lease_part_);
+}
+
+OpenHeap* Environment::find(const heap::SharedHeap* heap) const {
+  for (OpenHeap* const open : slots_) {
+    if (open != nullptr && &open->heap() == heap) return open;
+  }
+  return nullptr;
+}
+
+std::uint32_t Environment::free_slot() {
+  for (std::uint32_t slot = 0; slot < slots_.size(); ++slot) {
+    if (slots_[slot] == nullptr) return slot;
+  }
+  slots_.push_back(nullptr);
+  return static_cast<std::uint32_t>(slots_.size() - 1);
+}
+
+heap::Result<heap::Heap*> Environment::lease_part() {
+  if (lease_part_ == nullptr) {
+    const auto attached = Lease::records().attach();
+    if (!attached.ok()) return attached;
+    lease_part_ = attached.value();
+  }
+  return lease_part_;
 }
 
 void Environment::raise(Napi::Env env, const heap::Failure& failure) const {
@@ -65,8 +96,12 @@ void Environment::raise(Napi::Env env, const heap::Failure& failure) const {
 }
 
 void Environment::raise(Napi::Env env, Complaint complaint) const {
-  const char* const code = complaint == Complaint::kLocked ? "ERR_OFFHEAP_LOCKED" : "ERR_OFFHEAP_UNSUPPORTED";
-  raise(env, PlainObject(env).with("code", code).make());
+  PlainObject description(env);
+  description.with("code", complaint == Complaint::kLocked ? "ERR_OFFHEAP_LOCKED" : "ERR_OFFHEAP_UNSUPPORTED");
+  if (complaint != Complaint::kLocked) {
+    description.with("what", complaint == Complaint::kNoSharing ? "shared buffers" : "buffers");
+  }
+  raise(env, description.make());
 }
 
 void Environment::raise(Napi::Env env, napi_value failure) const {

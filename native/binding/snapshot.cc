@@ -5,10 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 #include <vector>
 
+#include "binding/lease.h"
 #include "binding/plain_object.h"
-#include "heap/double_free.h"
 #include "heap/release_retry.h"
 
 namespace offheap::binding {
@@ -16,6 +17,9 @@ namespace offheap::binding {
 namespace {
 
 using heap::SpanKind;
+
+// Compared by address.
+constexpr const char* kBucketKind = "bucket";
 
 struct SpanCopy {
   const char* kind = "free";
@@ -49,67 +53,107 @@ struct BlockCopy {
   std::size_t usable = 0;
 };
 
-SpanCopy copy_span(heap::Region& region, const heap::Span& span) {
-  SpanCopy copy;
-  copy.address = region.address_of(span);
-  copy.bytes = heap::bytes_of(span.pages.count);
-  copy.committed = heap::bytes_of(region.committed.count(span.pages));
-  if (span.kind == SpanKind::kBucket) {
-    copy.kind = "bucket";
-    copy.block_bytes = span.cell_bytes;
-    copy.blocks = span.cells;
-    copy.used = span.used;
-    for (std::uint32_t cell = 0; cell < span.cells; ++cell) {
-      if (!span.free.is_free(cell)) copy.used_bits[cell / 8] |= static_cast<std::uint8_t>(1U << (cell % 8));
-    }
-  } else if (span.kind == SpanKind::kDynamic) {
-    copy.kind = "dynamic";
-    copy.block_bytes = copy.bytes;
-    copy.blocks = 1;
-    copy.used = 1;
-    copy.used_bits[0] = 1;
-  }
-  return copy;
+// The blocks of all heaps with what was asked for in each, by address: the leases that stood a moment ago.
+std::vector<BlockCopy> copy_leases() {
+  std::vector<BlockCopy> leases;
+  Lease::for_each_standing([&](const Lease& lease) { leases.push_back({lease.address(), lease.size(), 0}); });
+  std::ranges::sort(leases, {}, &BlockCopy::address);
+  return leases;
 }
 
-std::vector<RegionCopy> copy_regions(const heap::Heap& heap) {
+// Copies one part. A block is drawn as used if a lease stands on it: other threads may free theirs meanwhile, and what
+// is drawn and what is listed must be the same.
+class PartCopier {
+ public:
+  PartCopier(const std::vector<BlockCopy>& leases, std::vector<BlockCopy>& blocks) : leases_(leases), blocks_(blocks) {}
+
+  [[nodiscard]] SpanCopy copy(heap::Region& region, const heap::Span& span) {
+    SpanCopy copy;
+    copy.address = region.address_of(span);
+    copy.bytes = heap::bytes_of(span.pages.count);
+    copy.committed = heap::bytes_of(region.committed.count(span.pages));
+    if (span.kind == SpanKind::kBucket) {
+      copy.kind = kBucketKind;
+      copy.block_bytes = span.cell_bytes;
+      copy.blocks = span.cells;
+      mark_used(copy, [&](std::uint32_t cell) { return !span.free.is_free(cell); });
+    } else if (span.kind == SpanKind::kDynamic) {
+      copy.kind = "dynamic";
+      copy.block_bytes = copy.bytes;
+      copy.blocks = 1;
+      mark_used(copy, [](std::uint32_t) { return true; });
+    }
+    return copy;
+  }
+
+  [[nodiscard]] SpanCopy copy(heap::HugeBlock& huge) {
+    SpanCopy copy{"huge", huge.start(), huge.usable, huge.usable, huge.usable, 1, 0, {}};
+    mark_used(copy, [](std::uint32_t) { return true; });
+    return copy;
+  }
+
+ private:
+  template <typename IsUsed>
+  void mark_used(SpanCopy& copy, IsUsed is_used) {
+    auto lease = std::ranges::lower_bound(leases_, copy.address, {}, &BlockCopy::address);
+    for (; lease != leases_.end() && lease->address < copy.address + copy.bytes; ++lease) {
+      const auto cell =
+          static_cast<std::uint32_t>(static_cast<std::size_t>(lease->address - copy.address) / copy.block_bytes);
+      if (!is_used(cell)) continue;
+      ++copy.used;
+      copy.used_bits[cell / 8] |= static_cast<std::uint8_t>(1U << (cell % 8));
+      blocks_.push_back({lease->address, lease->requested, copy.block_bytes});
+    }
+  }
+
+  const std::vector<BlockCopy>& leases_;
+  std::vector<BlockCopy>& blocks_;
+};
+
+struct HeapCopy {
   std::vector<RegionCopy> regions;
-  for (heap::Region* region = heap.regions(); region != nullptr; region = region->next) {
+  std::vector<BucketCopy> buckets;
+  std::vector<BlockCopy> blocks;
+};
+
+void copy_regions(const heap::Heap& part, PartCopier copier, std::vector<RegionCopy>& regions) {
+  for (heap::Region* region = part.regions(); region != nullptr; region = region->next) {
     const std::size_t committed = heap::bytes_of(region->committed_pages) + region->committed_metadata;
     regions.push_back({region->start(), heap::kRegionBytes, committed, heap::kRegionMetadataBytes, {}});
     for (std::uint32_t page = 0; page < heap::kDataPages;) {
       const heap::Span* const span = region->span_starting_at(page);
-      regions.back().spans.push_back(copy_span(*region, *span));
+      regions.back().spans.push_back(copier.copy(*region, *span));
       page = span->pages.end();
     }
   }
-  for (heap::HugeBlock* huge = heap.huge_blocks(); huge != nullptr; huge = huge->next) {
-    SpanCopy span{"huge", huge->start(), huge->usable, huge->usable, huge->usable, 1, 1, {1}};
-    regions.push_back({huge, huge->head.bytes, huge->committed_bytes(), huge->offset, {span}});
+  for (heap::HugeBlock* huge = part.huge_blocks(); huge != nullptr; huge = huge->next) {
+    regions.push_back({huge, huge->head.bytes, huge->committed_bytes(), huge->offset, {copier.copy(*huge)}});
   }
-  return regions;
 }
 
-std::vector<BucketCopy> copy_buckets(const heap::Heap& heap) {
-  std::vector<BucketCopy> copies;
-  for (const heap::Bucket& bucket : heap.buckets()) copies.push_back({.block_bytes = bucket.cell_bytes});
-  heap.for_each_span([&](const heap::Region&, const heap::Span& span) {
-    if (span.kind != SpanKind::kBucket) return;
-    BucketCopy& copy = copies[span.size_class];
-    ++copy.spans;
-    copy.blocks += span.cells;
-    copy.used += span.used;
-  });
-  return copies;
+std::vector<BucketCopy> sum_buckets(std::span<const std::uint32_t> sizes, const std::vector<RegionCopy>& regions) {
+  std::vector<BucketCopy> buckets;
+  for (const std::uint32_t size : sizes) buckets.push_back({.block_bytes = size});
+  for (const RegionCopy& region : regions) {
+    for (const SpanCopy& span : region.spans) {
+      if (span.kind != kBucketKind) continue;
+      BucketCopy& bucket = *std::ranges::lower_bound(buckets, span.block_bytes, {}, &BucketCopy::block_bytes);
+      ++bucket.spans;
+      bucket.blocks += span.blocks;
+      bucket.used += span.used;
+    }
+  }
+  return buckets;
 }
 
-std::vector<BlockCopy> copy_blocks(LeasedHeap& leased) {
-  std::vector<BlockCopy> blocks;
-  leased.for_each([&](const Lease& lease) {
-    blocks.push_back({lease.address, lease.size, heap::look_up(&leased.heap(), lease.address).usable()});
-  });
-  std::ranges::sort(blocks, {}, &BlockCopy::address);
-  return blocks;
+HeapCopy copy_heap(heap::SharedHeap& shared) {
+  HeapCopy copy;
+  const std::vector<BlockCopy> leases = copy_leases();
+  shared.for_each_part([&](heap::Heap& part) { copy_regions(part, PartCopier(leases, copy.blocks), copy.regions); });
+  copy.buckets = sum_buckets(shared.size_classes(), copy.regions);
+  std::ranges::sort(copy.regions, {}, &RegionCopy::address);
+  std::ranges::sort(copy.blocks, {}, &BlockCopy::address);
+  return copy;
 }
 
 napi_value make_bits(Napi::Env env, const SpanCopy& span) {
@@ -165,21 +209,21 @@ napi_value make_block(Napi::Env env, const BlockCopy& block) {
 
 }  // namespace
 
-napi_value make_snapshot(Napi::Env env, LeasedHeap& leased) {
-  const std::vector<RegionCopy> regions = copy_regions(leased.heap());
-  const std::vector<BucketCopy> buckets = copy_buckets(leased.heap());
-  const std::vector<BlockCopy> blocks = copy_blocks(leased);
+napi_value make_snapshot(Napi::Env env, heap::SharedHeap& heap) {
+  const HeapCopy copy = copy_heap(heap);
+  const auto& [regions, buckets, blocks] = copy;
   return PlainObject(env)
-      .with("regions",
-            make_array(env, regions.size(), [&](std::size_t index) { return make_region(env, regions[index]); }))
-      .with("buckets",
-            make_array(env, buckets.size(), [&](std::size_t index) { return make_bucket(env, buckets[index]); }))
-      .with("blocks", make_array(env, blocks.size(), [&](std::size_t index) { return make_block(env, blocks[index]); }))
+      .with("regions", make_array(env, regions.size(),
+                                  [&, &all = regions](std::size_t index) { return make_region(env, all[index]); }))
+      .with("buckets", make_array(env, buckets.size(),
+                                  [&, &all = buckets](std::size_t index) { return make_bucket(env, all[index]); }))
+      .with("blocks", make_array(env, blocks.size(),
+                                 [&, &all = blocks](std::size_t index) { return make_block(env, all[index]); }))
       .make();
 }
 
-napi_value make_statistics(Napi::Env env, LeasedHeap& leased) {
-  const heap::Statistics statistics = leased.heap().statistics();
+napi_value make_statistics(Napi::Env env, heap::SharedHeap& heap) {
+  const heap::SharedHeap::Totals statistics = heap.statistics();
   const auto calls = os::call_counts();
   const auto count = [&](os::Call call) { return calls[static_cast<std::size_t>(call)]; };
   const napi_value system_calls = PlainObject(env)
@@ -202,8 +246,8 @@ napi_value make_statistics(Napi::Env env, LeasedHeap& leased) {
       .with_number("allocations", statistics.allocations)
       .with_number("frees", statistics.frees)
       .with_number("failures", statistics.failures)
-      .with_number("reclaimed", leased.reclaimed_blocks())
-      .with_number("reclaimedBytes", leased.reclaimed_bytes())
+      .with_number("reclaimed", statistics.reclaimed)
+      .with_number("reclaimedBytes", statistics.reclaimed_bytes)
       .with_number("regions", statistics.regions)
       .with_number("spans", statistics.spans)
       .with_number("freeBytes", statistics.free_bytes)

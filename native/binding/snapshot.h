@@ -4,14 +4,14 @@
 
 #include <napi.h>
 
-#include "binding/leases.h"
+#include "heap/shared_heap.h"
 
 namespace offheap::binding {
 
 // NativeSnapshot and NativeStats of lib/native.ts. Null, or with an exception pending, if the environment is being
 // ended.
-[[nodiscard]] napi_value make_snapshot(Napi::Env env, LeasedHeap& leased);
-[[nodiscard]] napi_value make_statistics(Napi::Env env, LeasedHeap& leased);
+[[nodiscard]] napi_value make_snapshot(Napi::Env env, heap::SharedHeap& heap);
+[[nodiscard]] napi_value make_statistics(Napi::Env env, heap::SharedHeap& heap);
 
 }  // namespace offheap::binding
 

@@ -1,100 +1,120 @@
-// `npm run bench`: the native engine against malloc, then blocks from JavaScript against what Node has to offer.
-// What counts is the ratio within a round, since the machine's speed drifts; the spread is printed beside it.
-import { spawnSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
+// @ts-check
+/**
+ * `npm run bench`: asks the questions one after the other and prints a table for each. What each one measures and what
+ * to distrust is in bench/README.md.
+ */
+import { cpus, loadavg, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { Heap } from "offheap";
+import { churn } from "./churn.mjs";
+import { crowd } from "./crowd.mjs";
+import { engine } from "./engine.mjs";
+import { growth } from "./growth.mjs";
+import { small } from "./small.mjs";
+import { workers } from "./workers.mjs";
 
-const { values: flags } = parseArgs({ options: { json: { type: "boolean", default: false } } });
-const ROUNDS = 9;
+/**
+ * @typedef {object} Question
+ * @property {string} title
+ * @property {readonly string[]} explanation what is measured and which way is better
+ * @property {(options: Options) => Promise<import("./statistics.mjs").Row[]>} ask
+ * @property {(rows: readonly import("./statistics.mjs").Row[]) => string} draw
+ */
 
-/** @param {readonly number[]} numbers */
-function summarize(numbers) {
-  const sorted = [...numbers].sort((left, right) => left - right);
-  return { median: sorted[sorted.length >> 1], least: sorted[0], most: sorted[sorted.length - 1] };
-}
+/**
+ * @typedef {object} Options
+ * @property {boolean} quick see that everything runs; the figures mean nothing
+ * @property {import("./contenders.mjs").Buffers} buffers the variant of the addon that is loaded
+ */
 
-/** Nanoseconds for one call of `pair`; finalizers run in between, at turns of the event loop. */
-async function time(pair, pairs) {
-  const start = process.hrtime.bigint();
-  for (let index = 0; index < pairs; index += 1) pair();
-  const nanoseconds = Number(process.hrtime.bigint() - start) / pairs;
-  await new Promise((resolve) => setImmediate(resolve));
-  return nanoseconds;
-}
+/** @type {Readonly<Record<string, Question>>} */
+const questions = { small, churn, growth, workers, crowd, engine };
 
-async function compare(name, ours, theirs, pairs) {
-  const samples = { ours: [], theirs: [], ratio: [] };
-  for (let round = 0; round < ROUNDS; round += 1) {
-    const mine = await time(ours, pairs);
-    const peer = await time(theirs, pairs);
-    samples.ours.push(mine);
-    samples.theirs.push(peer);
-    samples.ratio.push(mine / peer);
+const usage = `usage: npm run bench -- [--only <name>]... [--quick] [--json]
+
+  --only <name>  one of ${Object.keys(questions).join(", ")}; may be given several times
+  --quick        a few seconds, to see that everything runs; the figures mean nothing
+  --json         one JSON object on each line, the machine first; bench/README.md says what is in them`;
+
+/** @returns {Promise<void>} */
+async function main() {
+  const { json, quick, asked } = readFlags();
+  const machine = await describeMachine();
+  const print = json ? (/** @type {object} */ row) => console.log(JSON.stringify(row, round)) : () => {};
+  print({ question: "machine", ...machine, quick });
+  if (!json) console.log(heading(machine, quick));
+  for (const [name, { title, explanation, ask, draw }] of asked) {
+    if (!json) console.log(["", `${title} (--only ${name})`, ...explanation, ""].join("\n"));
+    const measured = await ask({ quick, buffers: machine.buffers });
+    const rows = quick ? measured.map((row) => ({ ...row, goal: null })) : measured;
+    rows.forEach(print);
+    if (!json) console.log(draw(rows));
   }
-  const ratio = summarize(samples.ratio);
-  const row = { name, offheap: summarize(samples.ours).median, peer: summarize(samples.theirs).median, ...ratio };
-  if (flags.json) {
-    console.log(JSON.stringify(row));
-  } else {
-    const [offheap, peer] = [row.offheap, row.peer].map((nanoseconds) => nanoseconds.toFixed(0).padStart(10));
-    const spread = `${ratio.least.toFixed(2)} to ${ratio.most.toFixed(2)}`;
-    console.log(`${name.padEnd(52)}${offheap}${peer}${ratio.median.toFixed(2).padStart(9)}   ${spread}`);
+}
+
+/**
+ * Six digits: more are noise.
+ *
+ * @param {string} _key
+ * @param {unknown} value
+ */
+function round(_key, value) {
+  return typeof value === "number" ? Number(value.toPrecision(6)) : value;
+}
+
+function readFlags() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        json: { type: "boolean", default: false },
+        quick: { type: "boolean", default: false },
+        only: { type: "string", multiple: true, default: Object.keys(questions) },
+      },
+    });
+    const unknown = values.only.find((name) => !Object.hasOwn(questions, name));
+    if (unknown !== undefined) throw new TypeError(`There is no question "${unknown}"`);
+    const asked = Object.entries(questions).filter(([name]) => values.only.includes(name));
+    return { json: values.json, quick: values.quick, asked };
+  } catch (error) {
+    console.error(`${error instanceof Error ? error.message : error}\n\n${usage}`);
+    process.exit(2);
   }
 }
 
-const engine = fileURLToPath(new URL("engine", import.meta.url));
-const engineArguments = ["--no-print-directory", "-C", engine, "run", ...(flags.json ? ["ARGS=json"] : [])];
-spawnSync("make", engineArguments, { stdio: ["ignore", "inherit", "inherit"] });
+async function describeMachine() {
+  const { runtime } = await import("offheap");
+  const processors = cpus();
+  return {
+    offheap: runtime.version,
+    buffers: runtime.buffers,
+    node: process.versions.node,
+    v8: process.versions.v8,
+    platform: process.platform,
+    architecture: process.arch,
+    kernel: release(),
+    processor: processors[0]?.model.trim() ?? "unknown",
+    processors: processors.length,
+    memoryMebibytes: Math.round(totalmem() / 2 ** 20),
+    load: loadavg()[0] ?? 0,
+  };
+}
 
-const heap = new Heap({ name: "bench" });
-const pairOf = (size) => () => heap.free(heap.allocUnsafe(size));
-const zeroedPairOf = (size) => () => heap.free(heap.alloc(size));
+/**
+ * @param {Awaited<ReturnType<typeof describeMachine>>} machine
+ * @param {boolean} quick
+ */
+function heading(machine, quick) {
+  const { offheap, buffers, node, v8, platform, architecture, kernel, processor, processors, memoryMebibytes, load } =
+    machine;
+  const variant = { v8: "V8 backing stores", napi: "Node-API" }[buffers];
+  const lines = [
+    `offheap ${offheap}, buffers by ${variant} (runtime.buffers is "${buffers}")`,
+    `Node ${node}, V8 ${v8}, ${platform} ${architecture}, kernel ${kernel}`,
+    `${processor}, ${processors} processors, ${(memoryMebibytes / 1024).toFixed(1)} GiB, load ${load.toFixed(1)} at the start`,
+  ];
+  if (load > processors / 2)
+    lines.push("", "Others work on this machine too: expect wide spreads, and trust only what is far from 1.");
+  if (quick) lines.push("", "A quick run shows that everything runs. ITS FIGURES MEAN NOTHING.");
+  return lines.join("\n");
+}
 
-if (!flags.json) console.log(`\n${"ns per alloc + free".padEnd(52)}   offheap      peer    ratio   least to most`);
-await compare("64 B against new ArrayBuffer", zeroedPairOf(64), () => new ArrayBuffer(64), 20_000);
-await compare("64 B against Buffer.allocUnsafeSlow", pairOf(64), () => Buffer.allocUnsafeSlow(64), 20_000);
-await compare("4 KiB against Buffer.allocUnsafeSlow", pairOf(4096), () => Buffer.allocUnsafeSlow(4096), 20_000);
-await compare("64 KiB against Buffer.allocUnsafeSlow", pairOf(65536), () => Buffer.allocUnsafeSlow(65536), 5_000);
-await compare("1 MiB against Buffer.allocUnsafeSlow", pairOf(1 << 20), () => Buffer.allocUnsafeSlow(1 << 20), 500);
-await compare(
-  "1 MiB, all written, against Buffer.alloc",
-  () => {
-    const block = heap.alloc(1 << 20);
-    new Uint8Array(block).fill(1);
-    heap.free(block);
-  },
-  () => Buffer.alloc(1 << 20).fill(1),
-  200,
-);
-await compare(
-  "growing 1 MiB to 256 MiB by doubling, against copying",
-  () => {
-    let block = heap.alloc(1 << 20);
-    for (let size = 2 << 20; size <= 256 << 20; size *= 2) block = heap.realloc(block, size);
-    heap.free(block);
-  },
-  () => {
-    let buffer = Buffer.alloc(1 << 20);
-    for (let size = 2 << 20; size <= 256 << 20; size *= 2) {
-      const grown = Buffer.alloc(size);
-      buffer.copy(grown);
-      buffer = grown;
-    }
-  },
-  1,
-);
-
-// The same pair with ten and with a million blocks alive.
-const few = Array.from({ length: 10 }, () => heap.allocUnsafe(64));
-const crowded = new Heap({ name: "crowded" });
-const many = [];
-for (let count = 0; count < 1_000_000; count += 1) many.push(crowded.allocUnsafe(64));
-await compare(
-  "64 B at 1,000,000 live against 64 B at 10 live",
-  () => crowded.free(crowded.allocUnsafe(64)),
-  pairOf(64),
-  20_000,
-);
-for (const block of many) crowded.free(block);
-for (const block of few) heap.free(block);
+await main();

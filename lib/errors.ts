@@ -88,27 +88,27 @@ type Callable = CallableFunction | NewableFunction;
  */
 export function invalidArgumentType(name: string, expected: string, received: unknown): NodeError<TypeError> {
   const kind = name.includes(".") ? "property" : "argument";
-  return withCode(
-    new TypeError(`The "${name}" ${kind} must be ${expected}. Received ${describeReceived(received, "with type")}`),
-    "ERR_INVALID_ARG_TYPE",
-    invalidArgumentType,
+  const error = new TypeError(
+    `The "${name}" ${kind} must be ${expected}. Received ${describeReceived(received, "with type")}`,
   );
+  addCode(error, "ERR_INVALID_ARG_TYPE", invalidArgumentType);
+  return error;
 }
 
 /** The RangeError for a value that has the right type and cannot be. `range` completes "It must be". */
 export function outOfRange(name: string, range: string, received: unknown): NodeError<RangeError> {
-  return withCode(
-    new RangeError(
-      `The value of "${name}" is out of range. It must be ${range}. Received ${describeReceived(received, "value only")}`,
-    ),
-    "ERR_OUT_OF_RANGE",
-    outOfRange,
+  const error = new RangeError(
+    `The value of "${name}" is out of range. It must be ${range}. Received ${describeReceived(received, "value only")}`,
   );
+  addCode(error, "ERR_OUT_OF_RANGE", outOfRange);
+  return error;
 }
 
 /** The TypeError for a method called on something that is not what it belongs to. */
 export function invalidThis(expected: string): NodeError<TypeError> {
-  return withCode(new TypeError(`Value of "this" must be of type ${expected}`), "ERR_INVALID_THIS", invalidThis);
+  const error = new TypeError(`Value of "this" must be of type ${expected}`);
+  addCode(error, "ERR_INVALID_THIS", invalidThis);
+  return error;
 }
 
 /** The error for something that is right in itself but cannot be done here. The message says what would. */
@@ -173,10 +173,17 @@ export function createError(failure: NativeFailure): OffheapError {
   }
 }
 
-function withCode<Kind extends Error>(error: Kind, code: string, hiddenFrame: Callable): NodeError<Kind> {
+/**
+ * Not to be called in tail position: JavaScriptCore (Bun) drops the frame of a function that ends so, and without
+ * `hiddenFrame` on the stack it does not know where the stack of the error starts.
+ */
+function addCode<Kind extends Error>(
+  error: Kind,
+  code: string,
+  hiddenFrame: Callable,
+): asserts error is NodeError<Kind> {
   Object.defineProperty(error, "code", { value: code, enumerable: true, writable: true, configurable: true });
   showCodeInStack(error, code, hiddenFrame);
-  return error as NodeError<Kind>;
 }
 
 /**

@@ -154,9 +154,12 @@ function replace(
 ): Replacement {
   const original = Object.getOwnPropertyDescriptor(Buffer, name) ?? {};
   const next: unknown = Buffer[name];
-  const ours = function (this: unknown, ...values: Parameters<Allocate>): Buffer {
-    const [size, fill, encoding] = values;
-    return isOurs(size) ? allocate(size, fill, encoding) : (apply(next as Allocate, this, values) as Buffer);
+  // A method, since it has no property but those of the function it replaces.
+  const { ours } = {
+    ours(this: unknown, ...values: Parameters<Allocate>): Buffer {
+      const [size, fill, encoding] = values;
+      return isOurs(size) ? allocate(size, fill, encoding) : (apply(next as Allocate, this, values) as Buffer);
+    },
   };
   Object.defineProperties(ours, Object.getOwnPropertyDescriptors(next as Allocate));
   Object.defineProperty(Buffer, name, { ...original, value: ours });

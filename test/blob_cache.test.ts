@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { expect } from "chai";
+import { closedPortTakesBuffers } from "./runtime_features.js";
 
 /** What the tests use of examples/blob-cache, which is plain JavaScript. */
 interface Blocks {
@@ -722,11 +723,11 @@ describe("blob cache in all", () => {
     }
   });
 
-  it("throws away a chunk at once, but none that shares its memory", async () => {
+  it(`throws away a chunk ${closedPortTakesBuffers ? "at once" : "with the garbage"}, but none that shares its memory`, async () => {
     const { throwAway } = await load();
     const chunk = Buffer.alloc(65536);
     throwAway(chunk);
-    expect(chunk).to.have.length(0);
+    expect(chunk).to.have.length(closedPortTakesBuffers ? 0 : 65536);
     const shared = Buffer.alloc(100).subarray(10);
     throwAway(shared);
     expect(shared).to.have.length(90);

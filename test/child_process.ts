@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
+import { runtimeName } from "./runtime_features.js";
 
 /** The folder of the package: compiled tests lie one below it. */
 export const PACKAGE_ROOT = join(__dirname, "..");
@@ -12,15 +13,24 @@ export interface ChildResult {
   readonly stderr: string;
 }
 
-/** Runs a script in a Node of its own, in the package's folder, as CommonJS or as a module. */
+/** Runs a script in a process of its own, in the package's folder, as CommonJS or as a module. */
 export function runScript(type: "commonjs" | "module", script: string, flags: readonly string[] = []): ChildResult {
+  // Deno knows Node's flags when it is started from here, but for the one that says what a script is.
+  if (runtimeName === "deno" && type === "module") return run(process.execPath, ["eval", "--ext=mjs", script]);
   return run(process.execPath, [...flags, `--input-type=${type}`, "--eval", script]);
 }
 
-/** As `runScript` with CommonJS, with at most `bytes` of address space beyond what Node itself has. */
+/**
+ * As `runScript` with CommonJS, on Linux, with at most `bytes` of address space beyond what the runtime has taken when
+ * the script starts. The script limits itself: some runtimes take tens of GiB to start, and keep less.
+ */
 export function runScriptWithAddressSpace(bytes: number, script: string): ChildResult {
-  const kibibytes = Math.ceil(bytes / 1024);
-  return run("bash", ["-c", `ulimit -v ${kibibytes} && exec "$0" "$@"`, process.execPath, "--eval", script]);
+  const limit = `{
+    const [, kibibytes] = /VmSize:\\s+(\\d+)/.exec(require("node:fs").readFileSync("/proc/self/status", "utf8"));
+    const limit = kibibytes * 1024 + ${bytes};
+    require("node:child_process").execFileSync("prlimit", ["--pid=" + process.pid, "--as=" + limit]);
+  }`;
+  return runScript("commonjs", `${limit}\n${script}`);
 }
 
 function run(command: string, values: readonly string[]): ChildResult {

@@ -3,21 +3,21 @@ import { inspect } from "node:util";
 import { expect } from "chai";
 import { describeReceived } from "../dist/describe.js";
 import { createError, invalidArgumentType, invalidThis, OffheapError, outOfRange } from "../dist/errors.js";
-import { caught } from "./promises.js";
+import { type CodedError, caught } from "./promises.js";
+import { refusesReceiversAsNode, showsCodeInStack } from "./runtime_features.js";
 
 describe("errors for wrong arguments read as Node's own", () => {
-  const nodes = (action: () => unknown) => {
-    const { name, code, message, stack } = caught(action);
+  const read = ({ name, code, message, stack }: CodedError) => {
     return { name, code, message, firstLine: stack?.split("\n")[0] };
   };
-  const ours = (error: Error) =>
-    nodes(() => {
-      throw error;
-    });
+  const nodes = (action: () => unknown) => {
+    const error = read(caught(action));
+    return showsCodeInStack ? error : { ...error, firstLine: `${error.name} [${error.code}]: ${error.message}` };
+  };
 
   it("a wrong type", () => {
     for (const value of ["8", undefined, null, 8n, true, {}, [], Math.max, class Named {}, Symbol("s"), new Map()]) {
-      expect(ours(invalidArgumentType("size", "of type number", value))).to.deep.equal(
+      expect(read(invalidArgumentType("size", "of type number", value))).to.deep.equal(
         nodes(() => Buffer.alloc(value as number)),
       );
     }
@@ -26,14 +26,15 @@ describe("errors for wrong arguments read as Node's own", () => {
   it("a value out of range", () => {
     const range = `>= 0 && <= ${constants.MAX_LENGTH}`;
     for (const value of [-1, -1.5, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
-      expect(ours(outOfRange("size", range, value))).to.deep.equal(nodes(() => Buffer.alloc(value)));
+      expect(read(outOfRange("size", range, value))).to.deep.equal(nodes(() => Buffer.alloc(value)));
     }
   });
 
   it("a wrong receiver", () => {
-    expect(ours(invalidThis("URLSearchParams"))).to.deep.equal(
-      nodes(() => URLSearchParams.prototype.get.call({} as URLSearchParams, "a")),
-    );
+    const ours = read(invalidThis("URLSearchParams"));
+    const nodesOwn = nodes(() => URLSearchParams.prototype.get.call({} as URLSearchParams, "a"));
+    if (refusesReceiversAsNode) expect(ours).to.deep.equal(nodesOwn);
+    else expect(ours).to.include({ name: nodesOwn.name, code: nodesOwn.code });
   });
 
   it("the messages are the ones the documentation quotes", () => {

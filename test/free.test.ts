@@ -4,7 +4,7 @@ import { Heap } from "../dist/heap.js";
 import { BAD_BLOCKS } from "./bad_blocks.js";
 import { describeForAddon, describeForBothBindings, describeForFalseBinding } from "./bindings.js";
 import { as, countsOf, expectOffheapError, expectUnchanged } from "./promises.js";
-import { nodeMajor, transferOf } from "./runtime_features.js";
+import { heedsTheMark, nodeMajor, transferOf } from "./runtime_features.js";
 
 describeForBothBindings("free", () => {
   let heap: Heap;
@@ -141,8 +141,6 @@ describeForAddon("free of a block that was moved with transfer()", () => {
 });
 
 describeForAddon("a block that was marked as untransferable", () => {
-  const heedsTheMark = nodeMajor >= 24;
-
   it(heedsTheMark ? "is refused as locked, and stays alive" : "is freed all the same: the runtime pays no heed", () => {
     const heap = new Heap();
     const block = heap.alloc(64);

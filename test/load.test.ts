@@ -1,24 +1,110 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { expect } from "chai";
+import { addonFiles, type Variant, variantsToTry } from "../dist/addon_files.js";
 import { loadAddon } from "../dist/load.js";
+import { PACKAGE_ROOT } from "./child_process.js";
 import { caught } from "./promises.js";
+import { runtimeName } from "./runtime_features.js";
+
+const isNode = runtimeName === "node";
+const platform = `${process.platform}-${process.arch}`;
+const v8File = `offheap.abi${process.versions.modules}.node`;
+
+describe("the variants of the addon", () => {
+  it("are both for Node, the one for V8 first; any other runtime has the one for Node-API", () => {
+    expect(variantsToTry(undefined, true)).to.deep.equal(["v8", "napi"]);
+    expect(variantsToTry(undefined, false)).to.deep.equal(["napi"]);
+    expect(variantsToTry(undefined)).to.deep.equal(variantsToTry(undefined, isNode));
+  });
+
+  it("are one when the environment variable says so, and as without it when it is empty", () => {
+    expect(variantsToTry("v8", true)).to.deep.equal(["v8"]);
+    expect(variantsToTry("napi", true)).to.deep.equal(["napi"]);
+    expect(variantsToTry("napi", false)).to.deep.equal(["napi"]);
+    expect(variantsToTry("", true)).to.deep.equal(["v8", "napi"]);
+  });
+
+  it("do not include the one for V8 where there is no Node, whatever the environment variable says", () => {
+    const { message } = caught(() => variantsToTry("v8", false));
+    expect(message).to.match(/^The environment variable OFFHEAP_BUFFERS asks for the variant "v8", which is for Node/);
+  });
+
+  it("have no other names", () => {
+    for (const asked of ["V8", "node", " napi"]) {
+      const { message } = caught(() => variantsToTry(asked));
+      expect(message).to.equal(
+        `The environment variable OFFHEAP_BUFFERS must be "v8" or "napi", or not be set. Received "${asked}".`,
+      );
+    }
+  });
+
+  it("lie in the local build, or else among the prebuilt files", () => {
+    const inFolders = (name: string) => [join("at", "build", "Release", name), join("at", "prebuilds", platform, name)];
+    expect(addonFiles("at", "v8")).to.deep.equal(inFolders(v8File));
+    expect(addonFiles("at", "napi")).to.deep.equal(inFolders("offheap.napi.node"));
+  });
+});
 
 describe("loading the addon", () => {
+  const asked = process.env.OFFHEAP_BUFFERS;
   let root: string;
   beforeEach(() => {
+    delete process.env.OFFHEAP_BUFFERS;
     root = mkdtempSync(join(tmpdir(), "offheap-"));
   });
-  afterEach(() => rmSync(root, { recursive: true }));
+  afterEach(() => {
+    if (asked === undefined) delete process.env.OFFHEAP_BUFFERS;
+    else process.env.OFFHEAP_BUFFERS = asked;
+    rmSync(root, { recursive: true });
+  });
 
-  it("fails with the places that were searched and the commands that mend it", () => {
-    const error = caught(() => loadAddon(root));
-    expect(error.message).to.contain(`${process.platform}-${process.arch}`);
-    expect(error.message).to.contain(`${join(root, "build", "Release")} (no such folder)`);
-    expect(error.message).to.contain(join(root, "prebuilds", `${process.platform}-${process.arch}`));
-    expect(error.message).to.contain("npm install");
-    expect(error.cause).to.be.instanceOf(Error);
+  /** Puts the addon there, as it was compiled for this runtime. */
+  const putAddon = (file: string, variant: Variant) => {
+    mkdirSync(dirname(file), { recursive: true });
+    copyFileSync(addonFiles(PACKAGE_ROOT, variant).find(existsSync) ?? `no addon for ${variant}`, file);
+  };
+  /** Puts something there that no runtime can load. */
+  const putJunk = (file: string) => {
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, "no library");
+  };
+  /** Every file that is tried here, in order. */
+  const filesOf = (folder: string) =>
+    variantsToTry(undefined).flatMap((variant) => addonFiles(folder, variant).map((file) => ({ file, variant })));
+
+  it("takes the first file that loads, and passes over those that do not", () => {
+    for (const right of filesOf(root).keys()) {
+      const folder = join(root, String(right));
+      for (const [index, { file, variant }] of filesOf(folder).entries()) {
+        if (index === right) putAddon(file, variant);
+        else putJunk(file);
+      }
+      const heap = new (loadAddon(folder).Heap)({ limit: Infinity, buckets: undefined });
+      expect(heap.blocksInUse()).to.equal(0);
+    }
+  });
+
+  it("fails with each place, what is there, what the loader said, and the commands that mend it", () => {
+    const files = filesOf(root).map(({ file }) => file);
+    const missing = caught(() => loadAddon(root));
+    expect(missing.message).to.contain(`${platform}, `).and.to.contain(process.versions.modules);
+    for (const file of files) expect(missing.message).to.contain(`  ${file}\n    no such folder\n`);
+    expect(missing.message).to.contain("npm install");
+    expect(missing.cause).to.equal(undefined);
+
+    const [last = ""] = files.slice(-1);
+    putJunk(last);
+    putJunk(join(root, "build", "Release", "other.node"));
+    const one = caught(() => loadAddon(root));
+    expect(one.message).to.contain(`  ${files[0]}\n    no such file; in its folder: other.node\n`);
+    expect(one.message).to.contain(`  ${last}\n    does not load: ${(one.cause as Error).message.split("\n")[0]}`);
+
+    for (const file of files) putJunk(file);
+    const { cause } = caught(() => loadAddon(root));
+    expect(cause).to.be.instanceOf(AggregateError);
+    expect((cause as AggregateError).errors).to.have.length(files.length);
   });
 
   it("in a checkout names the command that compiles it", () => {
@@ -26,11 +112,31 @@ describe("loading the addon", () => {
     expect(caught(() => loadAddon(root)).message).to.contain("npm run build:native");
   });
 
-  it("says what it found when that does not load", () => {
-    mkdirSync(join(root, "build", "Release"), { recursive: true });
-    writeFileSync(join(root, "build", "Release", "offheap.node"), "no library");
-    const error = caught(() => loadAddon(root));
-    expect(error.message).to.contain(`${join(root, "build", "Release")} (offheap.node)`);
-    expect((error.cause as Error).message).to.not.equal("");
+  for (const [variant, other] of [
+    ["v8", "napi"],
+    ["napi", "v8"],
+  ] as const) {
+    if (!isNode && variant === "v8") continue;
+    it(`tries nothing but ${variant} when the environment variable says so, and names it when that fails`, () => {
+      process.env.OFFHEAP_BUFFERS = variant;
+      for (const file of addonFiles(root, variant)) putJunk(file);
+      for (const file of addonFiles(root, other)) if (isNode) putAddon(file, other);
+      const { message } = caught(() => loadAddon(root));
+      expect(message).to.contain(`The environment variable OFFHEAP_BUFFERS is set to "${variant}"`);
+      for (const file of addonFiles(root, variant)) expect(message).to.contain(file);
+      for (const file of addonFiles(root, other)) expect(message).to.not.contain(file);
+
+      for (const file of addonFiles(root, variant)) putAddon(file, variant);
+      expect(loadAddon(root)).to.have.property("Heap");
+    });
+  }
+
+  it("refuses what the environment variable cannot be, here", () => {
+    const wrong = isNode ? "paper" : "v8";
+    process.env.OFFHEAP_BUFFERS = wrong;
+    for (const { file, variant } of filesOf(root)) putAddon(file, variant);
+    expect(caught(() => loadAddon(root)).message)
+      .to.contain("OFFHEAP_BUFFERS")
+      .and.to.contain(`"${wrong}"`);
   });
 });

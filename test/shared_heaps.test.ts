@@ -11,6 +11,9 @@ import { collectUntil } from "./garbage.js";
 import { as, expectOffheapError, expectRefusal } from "./promises.js";
 import { nextMessage, OFFHEAP, runWorker, startWorker } from "./workers.js";
 
+/** How many workers come and go. A run over many runtimes may ask for fewer. */
+const WORKERS = Number(process.env.OFFHEAP_TEST_WORKERS ?? 1000);
+
 describe("Heap.open", () => {
   it("opens the same heap in another thread: one memory, one limit, one account", async () => {
     const mine = new Heap({ name: "frames", limit: 1000, buckets: [64, 512] });
@@ -178,24 +181,23 @@ describe("a heap in many threads", () => {
     await worker.terminate();
   });
 
-  it("gives back the pages of threads that have ended, or hands them to the next", async () => {
+  it("hands the addresses of threads that have ended to the next, and their pages to the kernel", async () => {
     const mine = new Heap();
     const script = `
       const mine = Heap.open(workerData);
       const blocks = Array.from({ length: 100 }, () => new Uint8Array(mine.allocUnsafe(100_000)).fill(1));
       for (const block of blocks) mine.free(block);
-      parentPort.postMessage(mine.stats().reserved);`;
-    await runWorker(script, mine.handle);
-    const [reserved] = await runWorker(script, mine.handle);
+      const { reserved, committed } = mine.stats();
+      parentPort.postMessage([reserved, committed > 10_000_000]);`;
+    const first = await runWorker(script, mine.handle);
     for (let round = 0; round < 5; round++) {
-      expect(await runWorker(script, mine.handle)).to.deep.equal([reserved]);
+      expect(await runWorker(script, mine.handle)).to.deep.equal(first);
+      expect(mine.stats().committed).to.be.lessThan(1_000_000);
     }
-    expect(mine.stats().committed).to.be.greaterThan(10_000_000);
-    mine.trim();
-    expect(mine.stats().committed).to.be.lessThan(4_000_000);
+    expect((first[0] as unknown[])[1]).to.equal(true);
   });
 
-  it("is left with nothing in use by 1,000 workers, many of them ended in the middle of allocating", function () {
+  it(`is left with nothing in use by ${WORKERS} workers, many of them ended in the middle of allocating`, function () {
     this.timeout(600_000);
     const script = `
       const { heap } = require(${OFFHEAP});
@@ -221,9 +223,9 @@ describe("a heap in many threads", () => {
        };
        (async () => {
          let early = 0;
-         for (let index = 0; index < 1000; index += 4) {
+         for (let index = 0; index < ${WORKERS}; index += 4) {
            await Promise.all([run(index), run(index + 1), run(index + 2), run(index + 3)]);
-           if (index === 200) early = process.memoryUsage.rss();
+           if (index === ${WORKERS / 5}) early = process.memoryUsage.rss();
          }
          for (const [index, block] of mine.entries()) {
            if (!block.every((byte) => byte === index)) throw new Error("a worker wrote here");

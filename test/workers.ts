@@ -1,4 +1,5 @@
 /** Worker threads with offheap in them. */
+import { once } from "node:events";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { PACKAGE_ROOT } from "./child_process.js";
@@ -33,6 +34,7 @@ export function finish(worker: Worker): Promise<unknown[]> {
 }
 
 /** The next message of the worker. */
-export function nextMessage<Message = unknown>(worker: Worker): Promise<Message> {
-  return new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject));
+export async function nextMessage<Message = unknown>(worker: Worker): Promise<Message> {
+  const [message] = (await once(worker, "message")) as [Message];
+  return message;
 }

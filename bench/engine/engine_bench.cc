@@ -1,8 +1,9 @@
 // The native engine against malloc, in one program: no JavaScript, one thread. Each workload runs in turn on both, for
 // several rounds; what counts is the ratio within a round, since the machine's speed drifts between rounds.
 //
-//   make -C bench/engine run            a table
-//   make -C bench/engine run ARGS=json  the same for machines
+//   make -C bench/engine run                    a table
+//   make -C bench/engine run ARGS=json          the nanoseconds of every round, for machines
+//   make -C bench/engine run ARGS="json quick"  to see that it runs
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -10,7 +11,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "heap/heap.h"
@@ -75,23 +79,22 @@ double nanoseconds(const std::function<void()>& work, std::size_t operations) {
 void touch(void* block) { *static_cast<volatile char*>(block) = 1; }
 
 template <typename Allocator>
-double pair(std::size_t size, std::size_t live) {
+double pair(std::size_t size, std::size_t live, std::size_t pairs) {
   Allocator allocator;
   std::vector<Held> held(live);
   for (Held& each : held) {
     each = {allocator.allocate(size), size};
     touch(each.block);
   }
-  constexpr std::size_t kPairs = 3'000'000;
   const double result = nanoseconds(
       [&] {
-        for (std::size_t index = 0; index < kPairs; ++index) {
+        for (std::size_t index = 0; index < pairs; ++index) {
           void* const block = allocator.allocate(size);
           touch(block);
           allocator.free(block, size);
         }
       },
-      kPairs);
+      pairs);
   for (const Held& each : held) allocator.free(each.block, each.size);
   return result;
 }
@@ -123,48 +126,78 @@ double replacement(std::size_t low, std::size_t high, std::size_t live, std::siz
 
 struct Workload {
   std::string name;
-  std::function<double()> ours;
-  std::function<double()> theirs;
+  std::size_t operations;
+  std::function<double(std::size_t operations)> ours;
+  std::function<double(std::size_t operations)> theirs;
 };
+
+constexpr std::size_t kOperations = 3'000'000;
+
+Workload pairs_of(std::string name, std::size_t size, std::size_t live) {
+  return {std::move(name), kOperations, [=](std::size_t operations) { return pair<Engine>(size, live, operations); },
+          [=](std::size_t operations) { return pair<Malloc>(size, live, operations); }};
+}
+
+Workload replacements_of(std::string name, std::size_t low, std::size_t high, std::size_t live,
+                         std::size_t most = kOperations) {
+  return {std::move(name), most,
+          [=](std::size_t operations) { return replacement<Engine>(low, high, live, operations); },
+          [=](std::size_t operations) { return replacement<Malloc>(low, high, live, operations); }};
+}
 
 double median(std::vector<double> values) {
   std::ranges::sort(values);
   return values[values.size() / 2];
 }
 
+void print_rounds(const char* name, const std::vector<double>& rounds) {
+  std::printf("\"%s\":[", name);
+  for (std::size_t round = 0; round < rounds.size(); ++round) std::printf(round == 0 ? "%.3f" : ",%.3f", rounds[round]);
+  std::printf("]");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool json = argc > 1 && std::strcmp(argv[1], "json") == 0;
-  constexpr int kRounds = 7;
+  const std::span arguments(argv, static_cast<std::size_t>(argc));
+  const auto asked_for = [&](std::string_view word) { return std::ranges::find(arguments, word) != arguments.end(); };
+  const bool json = asked_for("json");
+  const bool quick = asked_for("quick");
+  const std::size_t rounds = quick ? 1 : 7;
   const std::vector<Workload> workloads{
-      {"64 B pair, 10 live", [] { return pair<Engine>(64, 10); }, [] { return pair<Malloc>(64, 10); }},
-      {"64 B pair, 1,000,000 live", [] { return pair<Engine>(64, 1'000'000); },
-       [] { return pair<Malloc>(64, 1'000'000); }},
-      {"64 KiB pair, 10 live", [] { return pair<Engine>(65536, 10); }, [] { return pair<Malloc>(65536, 10); }},
-      {"4 MiB pair, 4 live", [] { return pair<Engine>(4U << 20, 4); }, [] { return pair<Malloc>(4U << 20, 4); }},
-      {"random 16 to 1,024 B, 10,000 live", [] { return replacement<Engine>(16, 1024, 10'000, 3'000'000); },
-       [] { return replacement<Malloc>(16, 1024, 10'000, 3'000'000); }},
-      {"random 16 to 4,096 B, 100,000 live", [] { return replacement<Engine>(16, 4096, 100'000, 3'000'000); },
-       [] { return replacement<Malloc>(16, 4096, 100'000, 3'000'000); }},
-      {"random 16 to 512 B, 200,000 live", [] { return replacement<Engine>(16, 512, 200'000, 3'000'000); },
-       [] { return replacement<Malloc>(16, 512, 200'000, 3'000'000); }},
-      {"random 1 to 512 KiB, 1,000 live", [] { return replacement<Engine>(1024, 524288, 1'000, 1'000'000); },
-       [] { return replacement<Malloc>(1024, 524288, 1'000, 1'000'000); }},
+      pairs_of("64 B pair, 10 live", 64, 10),
+      pairs_of("64 B pair, 1,000,000 live", 64, 1'000'000),
+      pairs_of("64 KiB pair, 10 live", 65536, 10),
+      pairs_of("4 MiB pair, 4 live", 4U << 20, 4),
+      replacements_of("random 16 to 1,024 B, 10,000 live", 16, 1024, 10'000),
+      replacements_of("random 16 to 4,096 B, 100,000 live", 16, 4096, 100'000),
+      replacements_of("random 16 to 512 B, 200,000 live", 16, 512, 200'000),
+      replacements_of("random 1 to 512 KiB, 1,000 live", 1024, 524288, 1'000, 1'000'000),
   };
-  if (!json) std::printf("%-36s %10s %10s %7s  %s\n", "ns per free + alloc", "offheap", "malloc", "ratio", "least to most");
+  if (!json)
+    std::printf("%-36s %10s %10s %7s  %s\n", "ns per free + alloc", "offheap", "malloc", "ratio", "least to most");
   for (const Workload& workload : workloads) {
-    std::vector<double> ours;
-    std::vector<double> theirs;
-    std::vector<double> ratios;
-    for (int round = 0; round < kRounds; ++round) {
-      ours.push_back(workload.ours());
-      theirs.push_back(workload.theirs());
-      ratios.push_back(ours.back() / theirs.back());
+    const std::size_t operations = quick ? workload.operations / 100 : workload.operations;
+    std::vector<double> ours(rounds);
+    std::vector<double> theirs(rounds);
+    std::vector<double> ratios(rounds);
+    for (std::size_t round = 0; round < rounds; ++round) {
+      // Neither is always the first.
+      if (round % 2 == 0) ours[round] = workload.ours(operations);
+      theirs[round] = workload.theirs(operations);
+      if (round % 2 == 1) ours[round] = workload.ours(operations);
+      ratios[round] = ours[round] / theirs[round];
+    }
+    if (json) {
+      std::printf("{\"workload\":\"%s\",", workload.name.c_str());
+      print_rounds("offheap", ours);
+      std::printf(",");
+      print_rounds("malloc", theirs);
+      std::printf("}\n");
+      continue;
     }
     const auto [least, most] = std::ranges::minmax(ratios);
-    std::printf(json ? "{\"workload\":\"%s\",\"offheap\":%.2f,\"malloc\":%.2f,\"ratio\":%.3f,\"least\":%.3f,\"most\":%.3f}\n"
-                     : "%-36s %10.1f %10.1f %7.2f  %.2f to %.2f\n",
-                workload.name.c_str(), median(ours), median(theirs), median(ratios), least, most);
+    std::printf("%-36s %10.1f %10.1f %7.2f  %.2f to %.2f\n", workload.name.c_str(), median(ours), median(theirs),
+                median(ratios), least, most);
   }
 }

@@ -55,7 +55,7 @@ void raise_refusal(Napi::Env env);
 // A buffer over a block that was freed a short while ago, and kept at hand for this; null if there is none that fits.
 [[nodiscard]] napi_value recycle(Napi::Env env, OpenHeap& open, heap::Layout layout, heap::Fill fill);
 
-// The lease that stands on the block `buffer` is a buffer over, if that block is one of this heap's; else null.
+// The lease that stands on the block that `buffer`, an ArrayBuffer, is over, if it is one of this heap's; else null.
 [[nodiscard]] Lease* lease_of(Napi::Env env, OpenHeap& open, Napi::Value buffer);
 // From now on the lease stands; no other stands on its block.
 void enter(OpenHeap& open, Lease* lease);

@@ -3,6 +3,10 @@
 // job that hashes it in the background. We make the reference count ourselves, in the room of the lease, and so we are
 // told the moment the last reference is gone, on whatever thread that happens: in the middle of a detach, on V8's
 // sweeper, or after our environment has ended. And the backing store is still whole then, so it can be used again.
+#if defined(V8_ENABLE_SANDBOX) || defined(V8_COMPRESS_POINTERS)
+#error "The V8 variant of offheap needs a V8 without sandbox and pointer cage. Use: node-gyp rebuild --buffers=napi"
+#endif
+
 #include <v8.h>
 
 #include <cstring>
@@ -13,11 +17,6 @@
 #include "binding/array_buffers.h"
 #include "binding/environment.h"
 #include "binding/shelf_v8.h"
-
-#if defined(V8_ENABLE_SANDBOX) || defined(V8_COMPRESS_POINTERS)
-#error \
-    "The V8 variant of offheap needs buffers over memory of its own, which a V8 with a sandbox or a pointer cage does not allow. Build the Node-API variant: node-gyp rebuild -- -Dbuffers=napi"
-#endif
 
 namespace offheap::binding {
 
@@ -223,13 +222,13 @@ napi_value recycle(Napi::Env, OpenHeap& open, heap::Layout layout, heap::Fill fi
   return as_napi(v8::ArrayBuffer::New(v8::Isolate::GetCurrent(), refer_to(lease)));
 }
 
-Lease* lease_of(Napi::Env, OpenHeap& open, Napi::Value buffer) {
-  const v8::Local<v8::Value> value = local(buffer);
-  if (!value->IsArrayBuffer()) return nullptr;
-  const std::shared_ptr<v8::BackingStore> store = value.As<v8::ArrayBuffer>()->GetBackingStore();
+Lease* lease_of(Napi::Env env, OpenHeap& open, Napi::Value buffer) {
+  const Memory memory = memory_of(env, buffer);
+  if (memory.bytes == 0 || !open.heap().holds(memory.address)) return nullptr;
+  // What lies in our pages is ours, unless somebody made a buffer over the address of a block, past us.
+  const std::shared_ptr<v8::BackingStore> store = local(buffer).As<v8::ArrayBuffer>()->GetBackingStore();
   const Ours* const ours = std::get_deleter<Ours>(store);
-  if (ours == nullptr || !ours->lease->stands()) return nullptr;
-  return SharedHeap::part_holding(ours->lease->address()).shared() == &open.heap() ? ours->lease : nullptr;
+  return ours != nullptr && ours->lease->stands() ? ours->lease : nullptr;
 }
 
 void enter(OpenHeap&, Lease* lease) { lease->set_stands(true); }

@@ -112,6 +112,8 @@ void SharedHeap::detach(Heap* part) {
   const std::scoped_lock lock(attaching_);
   const PartGuard guard(*part);
   settle(*part);
+  // Nobody may come for it for long.
+  part->trim();
   part->part().empty_shelf = nullptr;
   part->part().shelf = nullptr;
   part->owner().set_nobody();

@@ -61,7 +61,7 @@ class SharedHeap {
 
   // A part for this thread, which has none of this heap yet, to allocate from.
   [[nodiscard]] Result<Heap*> attach();
-  // This thread's part, without an owner from now on. Its blocks live on.
+  // This thread's part, without an owner from now on. Its blocks live on, its free pages go back to the kernel.
   void detach(Heap* part);
 
   // From the calling thread's part.

@@ -1,0 +1,31 @@
+// @ts-check
+/**
+ * A copy of the package as it would be installed with the tests: addons for all runtimes in prebuilds/, none in build/.
+ * Each runtime finds its own there, and the checkout's build stays what it is.
+ */
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** What of a checkout is left out: what is made anew, what is linked, what is of no use to the tests. */
+const LEFT_OUT = new Set([".git", "build", "native", "node_modules", "prebuilds"]);
+
+/**
+ * @param {string} root The checkout.
+ * @param {readonly string[]} addons Folders with compiled files.
+ * @returns {string} The folder, which is removed when this process ends.
+ */
+export function makeStage(root, addons) {
+  const stage = mkdtempSync(join(tmpdir(), "offheap-runtimes-"));
+  process.on("exit", () => rmSync(stage, { recursive: true, force: true }));
+  for (const name of readdirSync(root)) {
+    if (!LEFT_OUT.has(name)) cpSync(join(root, name), join(stage, name), { recursive: true });
+  }
+  symlinkSync(join(root, "node_modules"), join(stage, "node_modules"));
+  const prebuilds = join(stage, "prebuilds", `${process.platform}-${process.arch}`);
+  mkdirSync(prebuilds, { recursive: true });
+  for (const folder of addons) {
+    for (const file of readdirSync(folder)) copyFileSync(join(folder, file), join(prebuilds, file));
+  }
+  return stage;
+}

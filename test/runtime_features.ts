@@ -46,6 +46,9 @@ export const refusesReceiversAsNode = runtimeName !== "bun";
 export const endOfInterrupted: readonly [number | null, NodeJS.Signals | null] =
   runtimeName === "deno" ? [null, "SIGINT"] : [130, null];
 
+/** Whether external ArrayBuffers of Node-API move with a transfer list, as the runtime's own do. Node and Bun refuse. */
+export const movesExternalBuffers = runtimeName === "deno";
+
 /** Whether a busy worker has stopped when terminate() has settled. In Deno it goes on, up to some seconds. */
 export const terminateStopsWorkers = runtimeName !== "deno";
 

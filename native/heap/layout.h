@@ -2,7 +2,6 @@
 #ifndef OFFHEAP_HEAP_LAYOUT_H_
 #define OFFHEAP_HEAP_LAYOUT_H_
 
-#include <bit>
 #include <cstddef>
 #include <optional>
 
@@ -29,7 +28,9 @@ inline constexpr std::size_t kDefaultAlign = 8;
 class Layout {
  public:
   [[nodiscard]] static constexpr std::optional<Layout> of(std::size_t size, std::size_t align = kDefaultAlign) {
-    if (size > kMaxBlockBytes || !std::has_single_bit(align) || align > kMaxAlign) return std::nullopt;
+    // Not std::has_single_bit, which counts bits: a call on machines that may lack the instruction.
+    const bool is_power_of_two = align != 0 && (align & (align - 1)) == 0;
+    if (size > kMaxBlockBytes || !is_power_of_two || align > kMaxAlign) return std::nullopt;
     return Layout(size, align);
   }
 

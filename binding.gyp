@@ -66,7 +66,11 @@
           "product_name": "offheap.napi",
           "dependencies": ["offheap_core"],
           "includes": ["native/binding/binding.gypi"],
-          "sources": ["native/binding/array_buffers_napi.cc", "native/binding/calls_napi.cc"]
+          "sources": [
+            "native/binding/array_buffers_napi.cc",
+            "native/binding/calls_napi.cc",
+            "native/binding/lease_map.cc"
+          ]
         }
       ]
     }],

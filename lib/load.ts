@@ -33,7 +33,7 @@ export function loadAddon(root = PACKAGE_ROOT): NativeAddon {
   for (const file of files) {
     const outcome = load(file);
     if ("native" in outcome) {
-      outcome.native.initialize({ createError, isMainThread });
+      outcome.native.initialize({ createError, buffersStay: isMainThread || process.versions.deno !== undefined });
       return outcome.native;
     }
     failures.push(outcome);

@@ -186,10 +186,11 @@ export interface NativeAddon {
   /** Milliseconds a free page stays committed before `decay()` gives it back. */
   readonly decayMilliseconds: number;
   /**
-   * Must be called once in each thread, before the first heap is made. `isMainThread` spares the main thread the care
-   * that buffers of a worker need, which may be in use elsewhere when the worker ends; absent means a worker.
+   * Must be called once in each thread, before the first heap is made. `buffersStay` says that buffers made here need no
+   * care when the thread ends: it is the main thread, or the runtime ends a buffer only when its last reader in any
+   * thread is done. Node, with Node-API, ends those of a worker with the worker. Absent means that they need it.
    */
-  initialize(hooks: { readonly createError: (failure: NativeFailure) => Error; readonly isMainThread?: boolean }): void;
+  initialize(hooks: { readonly createError: (failure: NativeFailure) => Error; readonly buffersStay?: boolean }): void;
 }
 
 /** The first argument of `alloc`. */

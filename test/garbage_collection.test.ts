@@ -62,6 +62,19 @@ describeForAddon("a block that is garbage collected", () => {
     survivor.fill(1);
   });
 
+  it("goes back while the heap is at work", async () => {
+    const heap = new Heap();
+    for (let round = 0; round < 100; round++) {
+      allocateAndForget(heap, 1000, 10_000);
+      const blocks = Array.from({ length: 1000 }, () => heap.alloc(64));
+      for (const block of blocks) heap.free(block);
+      if (round % 10 === 0) globalThis.gc?.();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await collectUntil(() => heap.blocksInUse === 0);
+    expect(heap.stats()).to.include({ allocations: 200_000, frees: 200_000, reclaimed: 100_000, requested: 0 });
+  });
+
   it("of a large size goes back as well", async () => {
     const heap = new Heap();
     allocateAndForget(heap, 4, 20_000_000);

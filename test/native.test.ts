@@ -95,7 +95,7 @@ describe("the addon", () => {
     const nonsense = [
       undefined,
       null,
-      8,
+      true,
       "options",
       {},
       { limit: "8", buckets: undefined },

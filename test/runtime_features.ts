@@ -49,8 +49,11 @@ export const endOfInterrupted: readonly [number | null, NodeJS.Signals | null] =
 /** Whether external ArrayBuffers of Node-API move with a transfer list, as the runtime's own do. Node and Bun refuse. */
 export const movesExternalBuffers = runtimeName === "deno";
 
-/** Whether a busy worker has stopped when terminate() has settled. In Deno it goes on, up to some seconds. */
-export const terminateStopsWorkers = runtimeName !== "deno";
+/**
+ * Whether a busy worker has stopped when terminate() has settled, and Node-API was told. In Deno it goes on for some
+ * seconds, and what it had in use stays in use: no finalizer and no hook of it is ever called.
+ */
+export const terminateEndsBusyWorkers = runtimeName !== "deno";
 
 /** Whether the flag --zero-fill-buffers exists. Deno drops it. */
 export const canZeroFillBuffers = runtimeName !== "deno";

@@ -4,7 +4,7 @@ import { Heap } from "../dist/heap.js";
 import { heap } from "../dist/index.js";
 import { runScript } from "./child_process.js";
 import { collectUntil } from "./garbage.js";
-import { terminateStopsWorkers } from "./runtime_features.js";
+import { terminateEndsBusyWorkers } from "./runtime_features.js";
 import { OFFHEAP, runWorker } from "./workers.js";
 
 describe("a worker thread", () => {
@@ -54,8 +54,8 @@ describe("a worker thread", () => {
   });
 
   it("can be terminated in the middle of its work, again and again", () => {
-    // Where workers go on for a while, few rounds bring as many of them together as this machine can bear.
-    const rounds = terminateStopsWorkers ? 60 : 8;
+    // Where workers go on for a while, few rounds bring as many of them together as a machine can bear.
+    const rounds = terminateEndsBusyWorkers ? 60 : 8;
     const work = `
       const { heap } = require(${OFFHEAP});
       const live = [];
@@ -85,7 +85,8 @@ describe("a worker thread", () => {
          console.log(heap.bytesInUse);
        })();`,
     );
-    expect(result).to.deep.equal({ status: 0, signal: null, stdout: "0\n", stderr: "" });
+    expect(result).to.include({ status: 0, signal: null, stderr: "" });
+    expect(result.stdout).to.match(terminateEndsBusyWorkers ? /^0\n$/ : /^[1-9]\d*\n$/);
   });
 
   it("can have many beside it", async () => {

@@ -38,14 +38,14 @@ void initialize(const Napi::CallbackInfo& info) {
   const auto hooks = info[0].As<Napi::Object>();
   const Napi::Value factory = hooks.Get("createError");
   if (env.IsExceptionPending()) return;
-  const Napi::Value main_thread = hooks.Get("isMainThread");
+  const Napi::Value buffers_stay = hooks.Get("buffersStay");
   if (env.IsExceptionPending()) return;
-  if (!factory.IsFunction() || !(main_thread.IsBoolean() || main_thread.IsUndefined())) {
-    Napi::TypeError::New(env, "createError must be a function and isMainThread a boolean").ThrowAsJavaScriptException();
+  if (!factory.IsFunction() || !(buffers_stay.IsBoolean() || buffers_stay.IsUndefined())) {
+    Napi::TypeError::New(env, "createError must be a function and buffersStay a boolean").ThrowAsJavaScriptException();
     return;
   }
   Environment::of(env).set_error_factory(factory.As<Napi::Function>());
-  if (main_thread.ToBoolean().Value()) Environment::of(env).set_main_thread();
+  if (buffers_stay.ToBoolean().Value()) Environment::of(env).set_buffers_stay();
 }
 
 Napi::Object make_addon(Napi::Env env, Napi::Object exports) {

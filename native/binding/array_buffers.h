@@ -32,10 +32,11 @@ namespace array_buffers {
 // Whether this implementation can work in the runtime that loaded it; if not, an exception is pending that says why.
 [[nodiscard]] bool fits(Napi::Env env);
 
+// May be null.
 [[nodiscard]] BufferState* make_state();
 void delete_state(BufferState* state);
 // The state is from now on asked by the heap to let go of what it keeps back.
-void connect(BufferState& state, heap::Heap& part);
+void connect(BufferState* state, heap::Heap& part);
 
 // A buffer over the block at `address`, with a lease that does not stand yet. The buffer owns the lease from now on,
 // whatever becomes of the buffer. If there is no buffer the block is still the caller's.

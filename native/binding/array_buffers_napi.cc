@@ -1,12 +1,11 @@
-// External ArrayBuffers of Node-API. The finalizer runs on the environment's thread at a later turn of the event loop,
-// after a detach as well as after a collection, and never during a long synchronous stretch. So a block that is freed
-// goes back in the call that frees it, and the finalizer only drops the lease.
-#include <new>
-#include <unordered_map>
-
+// External ArrayBuffers of Node-API. In Node the finalizer runs on the environment's thread at a later turn of the
+// event loop, after a detach as well as after a collection, and never during a long synchronous stretch; Bun runs it
+// inside the detach, and Deno on any thread at any time. So a block that is freed goes back in the call that frees it,
+// and the finalizer only drops the lease.
 #include "binding/array_buffers.h"
 #include "binding/departure_watch.h"
 #include "binding/environment.h"
+#include "binding/lease_map.h"
 
 #ifdef _WIN32
 #include <windows.h>
@@ -16,18 +15,9 @@
 
 namespace offheap::binding {
 
-// Always true: exactly the leases of this heap and environment that stand, each under its address, and each of them is
-// a use of the OpenHeap. Those of shared blocks are not here.
-struct BufferState {
-  std::unordered_map<const void*, Lease*> leases;
-};
-
 namespace array_buffers {
 
 namespace {
-
-// In the lease's room: where it stands.
-OpenHeap*& open_of(Lease* lease) { return *reinterpret_cast<OpenHeap**>(lease->room()); }
 
 void end(Lease* lease, heap::SharedHeap::Cause cause) {
   std::byte* const address = lease->address();
@@ -36,17 +26,14 @@ void end(Lease* lease, heap::SharedHeap::Cause cause) {
   heap::SharedHeap::free(heap::SharedHeap::part_holding(address), address, size, cause);
 }
 
+// In Node on the environment's thread, in other runtimes on any.
 void finalize(napi_env, void*, void* hint) {
   auto* const lease = static_cast<Lease*>(hint);
-  if (!lease->stands()) {
+  if (lease_map::leave(lease)) {
+    end(lease, heap::SharedHeap::Cause::kReclaimed);
+  } else {
     Lease::drop(lease);
-    return;
   }
-  OpenHeap* const open = open_of(lease);
-  open->use();
-  leave(*open, lease);
-  end(lease, heap::SharedHeap::Cause::kReclaimed);
-  open->end_use();
 }
 
 // The same for a buffer made in a worker. What has left keeps its lease, and with it its heap, for good: nobody will
@@ -107,9 +94,10 @@ CreateShared create_shared_function() {
 const char* name() { return "napi"; }
 bool fits(Napi::Env) { return true; }
 
-BufferState* make_state() { return new BufferState; }
-void delete_state(BufferState* state) { delete state; }
-void connect(BufferState&, heap::Heap&) {}
+// Nothing is kept back: the runtime has its own record of each buffer, which cannot be used again.
+BufferState* make_state() { return nullptr; }
+void delete_state(BufferState*) {}
+void connect(BufferState*, heap::Heap&) {}
 
 Buffer create(Napi::Env env, OpenHeap&, std::byte* address, heap::Layout layout) {
   const auto made = make_lease(env, address, layout);
@@ -148,25 +136,13 @@ napi_value recycle(Napi::Env, OpenHeap&, heap::Layout, heap::Fill) { return null
 
 Lease* lease_of(Napi::Env env, OpenHeap& open, Napi::Value buffer) {
   const Memory memory = memory_of(env, buffer);
-  if (memory.bytes == 0) return nullptr;
-  const auto& leases = open.buffers().leases;
-  const auto found = leases.find(memory.address);
+  if (memory.bytes == 0 || !open.heap().holds(memory.address)) return nullptr;
   // Same start, same length: the block itself, in the hands of whoever holds its buffer now.
-  return found != leases.end() && found->second->size() == memory.bytes ? found->second : nullptr;
+  return lease_map::find(memory.address, memory.bytes);
 }
 
-void enter(OpenHeap& open, Lease* lease) {
-  open.use();
-  open_of(lease) = &open;
-  open.buffers().leases[lease->address()] = lease;
-  lease->set_stands(true);
-}
-
-void leave(OpenHeap& open, Lease* lease) {
-  lease->set_stands(false);
-  open.buffers().leases.erase(lease->address());
-  open.end_use();
-}
+void enter(OpenHeap&, Lease* lease) { lease_map::enter(lease); }
+void leave(OpenHeap&, Lease* lease) { (void)lease_map::leave(lease); }
 
 bool is_at_work_on(Napi::Value) { return false; }
 

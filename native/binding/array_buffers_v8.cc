@@ -176,8 +176,8 @@ bool fits(Napi::Env env) {
 BufferState* make_state() { return new BufferState; }
 void delete_state(BufferState* state) { delete state; }
 
-void connect(BufferState& state, heap::Heap& part) {
-  part.part().shelf = &state.shelf;
+void connect(BufferState* state, heap::Heap& part) {
+  part.part().shelf = &state->shelf;
   part.part().empty_shelf = empty_shelf;
 }
 
@@ -209,7 +209,7 @@ napi_value recycle(Napi::Env, OpenHeap& open, heap::Layout layout, heap::Fill fi
   Lease* lease = nullptr;
   {
     const heap::PartGuard guard(*part);
-    lease = open.buffers().shelf.take(layout);
+    lease = open.buffers()->shelf.take(layout);
     if (lease != nullptr) part->unshelve(size);
   }
   if (lease == nullptr) {

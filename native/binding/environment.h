@@ -40,10 +40,10 @@ class Environment {
   // The factory that turns a failure into an error: `(failure) => Error`.
   void set_error_factory(Napi::Function factory) { create_error_ = Napi::Persistent(factory); }
 
-  // This environment lasts as long as the process: nobody can hold a buffer of it when it ends.
-  void set_main_thread() { ends_before_process_ = false; }
+  // Nobody can hold a buffer of this environment when it ends, or the runtime itself sees to it.
+  void set_buffers_stay() { buffers_stay_ = true; }
   // Whether a buffer may leave this environment (by transfer() and then postMessage()) and be in use when it ends.
-  [[nodiscard]] bool buffers_may_outlive_it() const { return ends_before_process_ && has_transfer_; }
+  [[nodiscard]] bool buffers_may_outlive_it() const { return !buffers_stay_ && has_transfer_; }
 
   [[nodiscard]] DepartureWatch& departure_watch() { return departure_watch_; }
 
@@ -68,7 +68,7 @@ class Environment {
   DepartureWatch departure_watch_;
   bool has_transfer_ = false;
   bool has_detach_keys_ = false;
-  bool ends_before_process_ = true;
+  bool buffers_stay_ = false;
 };
 
 }  // namespace offheap::binding

@@ -43,7 +43,7 @@ heap::Result<heap::Heap*> OpenHeap::attach() {
   const auto attached = heap_->attach();
   if (!attached.ok()) return attached;
   part_ = attached.value();
-  array_buffers::connect(*buffers_, *part_);
+  array_buffers::connect(buffers_, *part_);
   return part_;
 }
 

@@ -16,7 +16,7 @@ class Environment;
 struct BufferState;
 
 // Holds one handle on its heap, and this thread's part of it from the first allocation on. Used on the thread of its
-// environment. Counts its users: the JavaScript objects that stand for the heap here, and with Node-API each lease.
+// environment. Counts its users: the JavaScript objects that stand for the heap here.
 // Always true: an environment has at most one OpenHeap of a heap; when the environment has ended the part is detached.
 class OpenHeap {
  public:
@@ -37,11 +37,11 @@ class OpenHeap {
     return attach();
   }
   [[nodiscard]] heap::Heap* attached_part() const { return part_; }
-  [[nodiscard]] BufferState& buffers() { return *buffers_; }
+  [[nodiscard]] BufferState* buffers() const { return buffers_; }
   // Where the environment finds it, see Environment::at().
   [[nodiscard]] std::uint32_t slot() const { return slot_; }
 
-  // The environment ends. Blocks, and with Node-API leases, may outlive it.
+  // The environment ends. Blocks may outlive it.
   void leave_thread();
 
  private:

@@ -28,6 +28,8 @@ const logs = join(CACHE, "logs");
 const MOST_MILLISECONDS = 10 * 60_000;
 /** Each keeps about one core busy, and needs some hundred MiB. */
 const MOST_AT_ONCE = 4;
+/** `npm test` has a thousand workers come and go; here that would be most of the time. */
+const TEST_WORKERS = process.env.OFFHEAP_TEST_WORKERS ?? "200";
 
 const { values } = parseArgs({ options: { list: { type: "boolean" }, only: { type: "string" } } });
 if (values.list) {
@@ -85,7 +87,7 @@ async function test(runtime, stage) {
   const log = openSync(file, "w");
   const child = spawn(join(await download(runtime), binary), [...flags, join("scripts", "runtimes", "suite.mjs")], {
     cwd: stage,
-    env: { ...process.env, OFFHEAP_BUFFERS: variant, NO_COLOR: "1" },
+    env: { ...process.env, OFFHEAP_BUFFERS: variant, OFFHEAP_TEST_WORKERS: TEST_WORKERS, NO_COLOR: "1" },
     stdio: ["ignore", log, log],
     timeout: MOST_MILLISECONDS,
     killSignal: "SIGKILL",
@@ -98,13 +100,19 @@ async function test(runtime, stage) {
   const last = lines.at(-1) ?? "";
   const finished = /^\d+ passed, \d+ failed$/.test(last);
   const good = finished && last.endsWith(" 0 failed") && code === 0;
+  const crash = `ended with ${signal ?? code}`;
+  const outcome = !finished
+    ? `${crash} in the middle, 1 failed`
+    : code !== 0 && last.endsWith(" 0 failed")
+      ? `${crash} after the last test, 1 failed`
+      : last;
   // One call, so that the lines of two runtimes do not mix.
   console.log(
     [
       ...lines.filter((line) => line.startsWith("not run: ")).map((line) => `${title} ${version} ${variant} ${line}`),
       ...(good ? [] : [...(text.match(/^FAILED: .*(?:\n.+)*/gm) ?? []), ...(finished ? [] : lines.slice(-30))]),
       ...(good ? [] : [`All it wrote is in ${file}`]),
-      `${title} ${version} ${variant}: ${finished ? last : `ended with ${signal ?? code} in the middle, 1 failed`}`,
+      `${title} ${version} ${variant}: ${outcome}`,
     ].join("\n"),
   );
   return good;

@@ -5,10 +5,10 @@
  */
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 
-/** What of a checkout is left out: what is made anew, what is linked, what is of no use to the tests. */
-const LEFT_OUT = new Set([".git", "build", "native", "node_modules", "prebuilds"]);
+/** What of a checkout is left out: what was built in it, what is linked, what is of no use to the tests. */
+const LEFT_OUT = new Set([".git", "build", join("native", "build"), "node_modules", "prebuilds"]);
 
 /**
  * @param {string} root The checkout.
@@ -18,9 +18,7 @@ const LEFT_OUT = new Set([".git", "build", "native", "node_modules", "prebuilds"
 export function makeStage(root, addons) {
   const stage = mkdtempSync(join(tmpdir(), "offheap-runtimes-"));
   process.on("exit", () => rmSync(stage, { recursive: true, force: true }));
-  for (const name of readdirSync(root)) {
-    if (!LEFT_OUT.has(name)) cpSync(join(root, name), join(stage, name), { recursive: true });
-  }
+  cpSync(root, stage, { recursive: true, filter: (path) => !LEFT_OUT.has(relative(root, path)) });
   symlinkSync(join(root, "node_modules"), join(stage, "node_modules"));
   const prebuilds = join(stage, "prebuilds", `${process.platform}-${process.arch}`);
   mkdirSync(prebuilds, { recursive: true });

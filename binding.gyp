@@ -83,6 +83,13 @@
           "dependencies": ["offheap_core"],
           "includes": ["native/binding/binding.gypi"],
           "defines": ["OFFHEAP_MODULE_VERSION=<(node_module_version)"],
+          "conditions": [
+            ["OS=='linux'", {
+              # All symbols are found when it is loaded, or the loader goes on to the Node-API variant. Found one by one
+              # when they are first called, a missing one would end the process.
+              "ldflags": ["-Wl,-z,now"]
+            }]
+          ],
           # A shared_ptr is asked whether its reference count is ours by the type of a function object.
           "cflags_cc!": ["-fno-rtti"],
           "cflags_cc": ["-frtti"],

@@ -136,8 +136,11 @@ export interface NativeHeap {
   snapshot(): NativeSnapshot;
   /** Returns free pages to the kernel now. Bytes returned. */
   trim(): number;
-  /** Decommits the free pages that have been idle long enough. True while there are more to come. */
-  decay(): boolean;
+  /**
+   * Decommits the free pages that have been idle long enough. Says what a later call may find: pages that wait for their
+   * time; blocks, which may come back without a call of this thread; or nothing.
+   */
+  decay(): "nothing" | "blocks" | "idle pages";
   /** No block is handed out any more, in any thread; live blocks stay until they are freed. May be called twice. */
   close(): void;
   closed(): boolean;

@@ -39,7 +39,7 @@ export class FalseAddon implements NativeAddon {
   /** Buffers that refuse to be detached. */
   readonly locked = new WeakSet<ArrayBuffer>();
   /** What `decay()` answers; without it there is never more to come. */
-  onDecay: () => boolean = () => false;
+  onDecay: () => ReturnType<NativeHeap["decay"]> = () => "nothing";
   readonly #heaps: FalseHeap[] = [];
   readonly #default = new FalseHeap(this, { limit: Number.POSITIVE_INFINITY, buckets: undefined }, 0);
   #createError: (failure: NativeFailure) => Error = () => new Error("initialize was not called");
@@ -249,7 +249,7 @@ class FalseHeap implements NativeHeap {
     return 0;
   }
 
-  decay(): boolean {
+  decay(): ReturnType<NativeHeap["decay"]> {
     return this.#addon.onDecay();
   }
 

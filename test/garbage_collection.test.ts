@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { Heap } from "../dist/heap.js";
 import { describeForAddon } from "./bindings.js";
+import { runScript } from "./child_process.js";
 import { collectUntil } from "./garbage.js";
 
 describeForAddon("a block that is garbage collected", () => {
@@ -60,6 +61,24 @@ describeForAddon("a block that is garbage collected", () => {
     await collectGarbage();
     expect(survivor.every((byte) => byte === 9)).to.equal(true);
     survivor.fill(1);
+  });
+
+  it("gives its pages back with no further call on the heap", () => {
+    const result = runScript(
+      "commonjs",
+      `const { heap } = require("offheap");
+       (() => new Uint8Array(heap.allocUnsafe(300_000_000)).fill(1))();
+       (async () => {
+         for (let turn = 0; turn < 10; turn++) {
+           gc();
+           await new Promise((resolve) => setTimeout(resolve, 10));
+         }
+         const resident = process.memoryUsage.rss();
+         console.log(resident < 200_000_000 || resident, heap.bytesInUse);
+       })();`,
+      ["--expose-gc"],
+    );
+    expect(result).to.deep.equal({ status: 0, signal: null, stdout: "true 0\n", stderr: "" });
   });
 
   it("goes back while the heap is at work", async () => {

@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import { Heap } from "../dist/heap.js";
 import { describeForFalseBinding } from "./bindings.js";
+import { hold } from "./garbage.js";
 
 describeForFalseBinding("idle memory", (binding) => {
   /** Settles when decay was called `calls` times; the last call says there is no more to come. */
@@ -10,7 +11,7 @@ describeForFalseBinding("idle memory", (binding) => {
       binding().onDecay = () => {
         left--;
         if (left === 0) resolve();
-        return left > 0;
+        return left > 0 ? "idle pages" : "nothing";
       };
     });
 
@@ -38,11 +39,27 @@ describeForFalseBinding("idle memory", (binding) => {
     }
   });
 
+  it("is looked for less and less often while there are blocks that may come back unnoticed", async () => {
+    const waits: number[] = [];
+    let last = performance.now();
+    await new Promise<void>((resolve) => {
+      binding().onDecay = () => {
+        waits.push(performance.now() - last);
+        last = performance.now();
+        if (waits.length === 6) resolve();
+        return waits.length < 6 ? "blocks" : "nothing";
+      };
+      hold(new Heap().alloc(8));
+    });
+    // 1, 2, 4, 8, 16 and 32 ms at least; a busy machine may make it more.
+    for (const [index, wait] of waits.slice(1).entries()) expect(wait).to.be.at.least(2 ** (index + 1) - 1.5);
+  });
+
   it("is not looked for when nothing happened", async () => {
     let calls = 0;
     binding().onDecay = () => {
       calls++;
-      return false;
+      return "nothing";
     };
     new Heap();
     const called = new Promise<void>((resolve) => setTimeout(resolve, 20));

@@ -131,6 +131,15 @@ describe("allocShared", () => {
     expect(heap.stats()).to.include({ reclaimed: 1, reclaimedBytes: 100, blocks: 0 });
   });
 
+  it("comes back although something still waits on it asynchronously", async () => {
+    const { waitAsync } = Atomics as unknown as {
+      waitAsync?: (cells: Int32Array, index: number, value: number) => unknown;
+    };
+    (() => waitAsync?.(new Int32Array(heap.allocShared(1000)), 0, 0))();
+    await collectUntil(() => heap.bytesInUse === 0);
+    expect(heap.stats()).to.include({ usable: 0, blocks: 0 });
+  });
+
   it("comes back when it is collected, as often as it is made", async () => {
     for (let count = 0; count < 500; count++) heap.allocShared(1 + count * 10);
     await collectUntil(() => heap.bytesInUse === 0);

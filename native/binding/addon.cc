@@ -11,6 +11,10 @@
 #include "heap/size_classes.h"
 #include "os/pages.h"
 
+#ifdef _WIN32
+#include <windows.h>
+#endif
+
 namespace offheap::binding {
 
 namespace {
@@ -21,6 +25,17 @@ std::string library_key() {
   char words[32];
   std::snprintf(words, sizeof words, "%p", static_cast<const void*>(&here));
   return words;
+}
+
+// A buffer may outlive the worker that alone had loaded the library, and what is called at its end is here. On Linux
+// the linker has seen to it, and macOS does not unload what has thread-local variables.
+void keep_loaded() {
+#ifdef _WIN32
+  static const char here = 0;
+  HMODULE self = nullptr;
+  GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
+                     reinterpret_cast<LPCWSTR>(&here), &self);
+#endif
 }
 
 // Whether an ArrayBuffer lies in the pages of any heap of this process.
@@ -50,6 +65,7 @@ void initialize(const Napi::CallbackInfo& info) {
 
 Napi::Object make_addon(Napi::Env env, Napi::Object exports) {
   if (!array_buffers::fits(env)) return exports;
+  keep_loaded();
   if (const auto prepared = Lease::prepare(); !prepared.ok()) {
     Napi::Error::New(env, "The operating system has no memory for offheap's own records").ThrowAsJavaScriptException();
     return exports;

@@ -71,14 +71,29 @@ class CountInLease {
 };
 
 // In the place of the function that would destroy the backing store: by its type a shared_ptr is known to be ours,
-// whoever made it, since it is not the same type in another copy of this library.
+// whoever made it, since it is not the same type in another copy of this library. Empty, so that the reference count of
+// every standard library has room in the lease, in which it therefore lies.
 struct Ours {
-  Lease* lease;
+  [[nodiscard]] Lease* lease() const {
+    return reinterpret_cast<Lease*>(reinterpret_cast<std::uintptr_t>(this) & ~std::uintptr_t{Lease::kBytes - 1});
+  }
   void operator()(v8::BackingStore*) const {}
 };
 
-std::shared_ptr<v8::BackingStore> refer_to(Lease* lease) {
-  return {store_of(lease), Ours{lease}, CountInLease<std::byte>(lease)};
+// The same for shared buffers: the block goes back with the last reference, also if Atomics.waitAsync() holds on to the
+// count, and with it to the lease, for as long as its isolate lives.
+struct OursAndShared : Ours {
+  void operator()(v8::BackingStore*) const {
+    std::byte* const address = lease()->address();
+    const std::size_t size = lease()->size();
+    lease()->set_stands(false);
+    SharedHeap::free(SharedHeap::part_holding(address), address, size, SharedHeap::Cause::kReclaimed);
+  }
+};
+
+template <typename End>
+std::shared_ptr<v8::BackingStore> refer_to(Lease* lease, End end) {
+  return {store_of(lease), end, CountInLease<std::byte>(lease)};
 }
 
 void delete_store(Lease* lease) {
@@ -177,6 +192,8 @@ BufferState* make_state() { return new BufferState; }
 void delete_state(BufferState* state) { delete state; }
 
 void connect(BufferState* state, heap::Heap& part) {
+  // The part is in the list already: others may come to empty the shelf.
+  const heap::PartGuard guard(part);
   part.part().shelf = &state->shelf;
   part.part().empty_shelf = empty_shelf;
 }
@@ -186,7 +203,7 @@ Buffer create(Napi::Env env, OpenHeap&, std::byte* address, heap::Layout layout)
   if (!made.ok()) return {.failure = made.error()};
   Lease* const lease = made.value();
   store_of(lease) = v8::ArrayBuffer::NewBackingStore(address, layout.size(), keep_block, nullptr).release();
-  return {as_napi(v8::ArrayBuffer::New(v8::Isolate::GetCurrent(), refer_to(lease))), lease, {}};
+  return {as_napi(v8::ArrayBuffer::New(v8::Isolate::GetCurrent(), refer_to(lease, Ours{}))), lease, {}};
 }
 
 void raise_refusal(Napi::Env) {}
@@ -199,7 +216,7 @@ Buffer create_shared(Napi::Env env, OpenHeap&, std::byte* address, heap::Layout 
   Lease* const lease = made.value();
   store_of(lease) = v8::SharedArrayBuffer::NewBackingStore(address, layout.size(), keep_block, nullptr).release();
   lease->set_stands(true);
-  return {as_napi(v8::SharedArrayBuffer::New(v8::Isolate::GetCurrent(), refer_to(lease))), lease, {}};
+  return {as_napi(v8::SharedArrayBuffer::New(v8::Isolate::GetCurrent(), refer_to(lease, OursAndShared{}))), lease, {}};
 }
 
 napi_value recycle(Napi::Env, OpenHeap& open, heap::Layout layout, heap::Fill fill) {
@@ -219,7 +236,7 @@ napi_value recycle(Napi::Env, OpenHeap& open, heap::Layout layout, heap::Fill fi
   if (fill == heap::Fill::kZero) std::memset(lease->address(), 0, size);
   lease->reset(lease->address(), layout);
   lease->set_stands(true);
-  return as_napi(v8::ArrayBuffer::New(v8::Isolate::GetCurrent(), refer_to(lease)));
+  return as_napi(v8::ArrayBuffer::New(v8::Isolate::GetCurrent(), refer_to(lease, Ours{})));
 }
 
 Lease* lease_of(Napi::Env env, OpenHeap& open, Napi::Value buffer) {
@@ -228,7 +245,7 @@ Lease* lease_of(Napi::Env env, OpenHeap& open, Napi::Value buffer) {
   // What lies in our pages is ours, unless somebody made a buffer over the address of a block, past us.
   const std::shared_ptr<v8::BackingStore> store = local(buffer).As<v8::ArrayBuffer>()->GetBackingStore();
   const Ours* const ours = std::get_deleter<Ours>(store);
-  return ours != nullptr && ours->lease->stands() ? ours->lease : nullptr;
+  return ours != nullptr && ours->lease()->stands() ? ours->lease() : nullptr;
 }
 
 void enter(OpenHeap&, Lease* lease) { lease->set_stands(true); }
@@ -240,9 +257,12 @@ bool is_at_work_on(Napi::Value buffer) {
 }
 
 Detached detach(Napi::Env, Napi::Value buffer) {
+  const auto array_buffer = local(buffer).As<v8::ArrayBuffer>();
+  // V8 ends the process if asked to detach a buffer that cannot be at all, as one that asm.js has linked.
+  if (!array_buffer->IsDetachable()) return Detached::kLocked;
   // V8 throws a TypeError for a buffer that was marked as untransferable, from Node 24 on.
   const v8::TryCatch refusal(v8::Isolate::GetCurrent());
-  const auto detached = local(buffer).As<v8::ArrayBuffer>()->Detach(v8::Local<v8::Value>());
+  const auto detached = array_buffer->Detach(v8::Local<v8::Value>());
   return detached.IsJust() && detached.FromJust() ? Detached::kYes : Detached::kLocked;
 }
 

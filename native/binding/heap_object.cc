@@ -405,12 +405,19 @@ Napi::Value HeapObject::snapshot(const Napi::CallbackInfo& info) {
 
 Napi::Value HeapObject::trim(const Napi::CallbackInfo& info) {
   if (!was_made(info.Env())) return {};
-  return Napi::Number::New(info.Env(), static_cast<double>(open_->heap().trim()));
+  const std::size_t bytes = open_->heap().trim();
+  // The records of buffers are nobody's memory in particular.
+  Lease::records().trim();
+  return Napi::Number::New(info.Env(), static_cast<double>(bytes));
 }
 
 Napi::Value HeapObject::decay(const Napi::CallbackInfo& info) {
   if (!was_made(info.Env())) return {};
-  return Napi::Boolean::New(info.Env(), open_->heap().decay(os::monotonic_milliseconds()));
+  const std::uint64_t now = os::monotonic_milliseconds();
+  const auto left = std::max(open_->heap().decay(now), Lease::records().decay(now));
+  return Napi::String::New(info.Env(), left == SharedHeap::Left::kIdlePages ? "idle pages"
+                                       : left == SharedHeap::Left::kBlocks  ? "blocks"
+                                                                            : "nothing");
 }
 
 void HeapObject::close(const Napi::CallbackInfo& info) {

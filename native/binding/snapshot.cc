@@ -97,9 +97,11 @@ class PartCopier {
   void mark_used(SpanCopy& copy, IsUsed is_used) {
     auto lease = std::ranges::lower_bound(leases_, copy.address, {}, &BlockCopy::address);
     for (; lease != leases_.end() && lease->address < copy.address + copy.bytes; ++lease) {
-      const auto cell =
-          static_cast<std::uint32_t>(static_cast<std::size_t>(lease->address - copy.address) / copy.block_bytes);
-      if (!is_used(cell)) continue;
+      const auto offset = static_cast<std::size_t>(lease->address - copy.address);
+      const std::size_t cell = offset / copy.block_bytes;
+      // The span may be a newer one than the lease.
+      if (cell >= copy.blocks || offset % copy.block_bytes != 0 || lease->requested > copy.block_bytes) continue;
+      if (!is_used(static_cast<std::uint32_t>(cell))) continue;
       ++copy.used;
       copy.used_bits[cell / 8] |= static_cast<std::uint8_t>(1U << (cell % 8));
       blocks_.push_back({lease->address, lease->requested, copy.block_bytes});

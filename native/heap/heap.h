@@ -167,6 +167,11 @@ class Heap {
 
   [[nodiscard]] std::size_t bytes_in_use() const { return counters_.read_bytes_in_use(); }
   [[nodiscard]] std::size_t blocks_in_use() const { return counters_.read_blocks_in_use(); }
+  // Ever; with those that came back.
+  [[nodiscard]] std::size_t bytes_allocated() const { return counters_.bytes_allocated.read(); }
+  [[nodiscard]] std::size_t bytes_freed() const {
+    return counters_.bytes_freed.read() + counters_.remote_bytes_freed.load(std::memory_order_acquire);
+  }
   [[nodiscard]] std::size_t limit() const { return limit_.bytes(); }
   [[nodiscard]] Statistics statistics() const;
 
@@ -236,7 +241,8 @@ class Heap {
   std::uint32_t ticks_ = 0;           // pages taken or given, times
   std::uint32_t ticks_at_decay_ = 0;  // as decay() last found it
   Counters counters_;
-  std::uint64_t shelved_ = 0;  // blocks between shelve() and what ends it
+  std::uint64_t shelved_ = 0;     // blocks between shelve() and what ends it
+  std::uint64_t open_moves_ = 0;  // moves between begin_move() and what ends it: each has a block that does not count
   HeapPart part_;
   PendingList<Span> pending_spans_;
   PendingList<HugeBlock> pending_huge_;

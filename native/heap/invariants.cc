@@ -132,7 +132,7 @@ bool Heap::check_invariants() const {
   const std::size_t blocks = blocks_in_use();
   if (counters_.remote_blocks_freed.load(std::memory_order_acquire) != remote_frees) return true;
   HOLDS(bytes <= usable);
-  HOLDS(blocks + shelved_ == used_blocks);
+  HOLDS(blocks + shelved_ + open_moves_ == used_blocks);
   return true;
 }
 

@@ -31,7 +31,7 @@ class OwnerLock {
   // For the one thread that owns the heap.
   void lock_as_owner() {
     os::announce_often(inside_);
-    while (wanted_.load(std::memory_order_acquire)) [[unlikely]] {
+    while (wanted_.load(std::memory_order_seq_cst)) [[unlikely]] {
         stand_back();
         os::announce_often(inside_);
       }
@@ -43,7 +43,7 @@ class OwnerLock {
     others_.lock();
     os::announce_seldom(wanted_);
     // The owner works for a microsecond, or a system call's length; it never runs JavaScript meanwhile.
-    while (inside_.load(std::memory_order_acquire)) std::this_thread::yield();
+    while (inside_.load(std::memory_order_seq_cst)) std::this_thread::yield();
   }
   void unlock_as_other() {
     wanted_.store(false, std::memory_order_release);

@@ -96,6 +96,7 @@ Result<Block> Heap::reallocate(std::byte* address, std::size_t size, Layout layo
   const auto placed = place(layout, Fill::kAnything);
   if (placed.ok()) {
     const Block to = placed.value();
+    ++open_moves_;
     finish_move({address, size, to, layout.size()}, fill);
     return Block{to.address, to.usable};
   }
@@ -113,6 +114,7 @@ Result<Heap::Move> Heap::begin_move(std::byte* address, std::size_t size, Layout
   if (!allowed.ok()) return refused(allowed.error());
   const auto placed = place(layout, Fill::kAnything);
   if (!placed.ok()) return refused(placed.error());
+  ++open_moves_;
   return Move{address, size, placed.value(), layout.size()};
 }
 
@@ -133,10 +135,12 @@ void Heap::finish_move(const Move& move, Fill fill) {
   // The block was live when the move began, and the owner's thread has done nothing else since.
   (void)take_back(move.from, move.from_size).ok();
   counters_.resized(move.from_size, move.to_size);
+  --open_moves_;
   after_change();
 }
 
 void Heap::abandon_move(const Move& move) {
+  --open_moves_;
   (void)take_back(move.to.address, move.to_size).ok();
   after_change();
 }

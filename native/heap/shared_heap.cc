@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <thread>
 
 #include "heap/double_free.h"
@@ -16,6 +17,9 @@ namespace {
 // when what it has in use changed by this much. Looking each time would have every thread read what all others write.
 constexpr std::size_t kPeakStepBytes = std::size_t{64} << 10;
 constexpr std::size_t kPeakStepShare = 64;
+
+// From this size on a block's pages are worth the system call that takes another thread's lock, see free_as_visitor().
+constexpr std::size_t kAtOnceBytes = std::size_t{256} << 10;
 
 // Timers of several threads may ask the same heap to decay.
 constexpr std::uint64_t kLeastDecayInterval = kDecayMilliseconds / 2;
@@ -122,6 +126,7 @@ void SharedHeap::detach(Heap* part) {
 Heap* SharedHeap::part_of(const std::byte* address) const {
   if (!holds(address)) return nullptr;
   Heap& part = part_holding(address);
+  const PartGuard guard(part);
   return look_up(&part, address).live() ? &part : nullptr;
 }
 
@@ -141,13 +146,35 @@ Failure SharedHeap::over_limit(std::size_t asked) {
   return refused({.reason = Refusal::kLimit, .asked = asked, .in_use = budget_.in_use(), .limit = budget_.limit()});
 }
 
+// `before`: what the part had in use before the call that may have made it more.
+inline void SharedHeap::note_growth(Heap& part, std::size_t before) {
+  const HeapPart& state = part.part();
+  // Frees do not look, so what came before a new block may have fallen far since the last one.
+  if (part.bytes_in_use() > state.look_above || before < state.look_below) [[unlikely]]
+    look_for_peak(part);
+}
+
 void SharedHeap::look_for_peak(Heap& part) {
   HeapPart& state = part.part();
   const std::size_t in_use = part.bytes_in_use();
   state.most_seen = std::max(state.most_seen, in_use);
   state.look_below = in_use - std::min(in_use, kPeakStepBytes);
   state.look_above = std::min(in_use + kPeakStepBytes, state.most_seen + state.most_seen / kPeakStepShare);
-  raise_to(peak_, bytes_in_use());
+  raise_to(peak_, least_bytes_in_use());
+}
+
+// What was in use at some moment of the call, or less. The sum of the parts one by one would count a block twice that
+// is freed in one and allocated in the next meanwhile.
+std::size_t SharedHeap::least_bytes_in_use() const {
+  std::size_t allocated = 0;
+  std::size_t freed = 0;
+  for (Heap* part = parts_.load(std::memory_order_acquire); part != nullptr; part = part->part().next) {
+    allocated += part->bytes_allocated();
+  }
+  for (Heap* part = parts_.load(std::memory_order_acquire); part != nullptr; part = part->part().next) {
+    freed += part->bytes_freed();
+  }
+  return allocated - std::min(allocated, freed);
 }
 
 Result<Block> SharedHeap::allocate(Heap& part, Layout layout, Fill fill) {
@@ -155,10 +182,9 @@ Result<Block> SharedHeap::allocate(Heap& part, Layout layout, Fill fill) {
   if (!budget_.take(layout.size())) return over_limit(layout.size());
   const auto allocated = [&] {
     const PartGuard guard(part);
+    const std::size_t before = part.bytes_in_use();
     const auto block = part.allocate(layout, fill);
-    const std::size_t in_use = part.bytes_in_use();
-    if (in_use > part.part().look_above || in_use < part.part().look_below) [[unlikely]]
-      look_for_peak(part);
+    note_growth(part, before);
     return block;
   }();
   if (!allocated.ok()) budget_.give(layout.size());
@@ -196,7 +222,13 @@ void SharedHeap::free_as_visitor(Heap& part, std::byte* address, std::size_t siz
   SharedHeap* const heap = part.shared();
   part.part().visitors.fetch_add(1, std::memory_order_seq_cst);
   if (!heap->abandoned_.load(std::memory_order_seq_cst)) {
-    (void)part.free_remote(address, size).ok();
+    if (size >= kAtOnceBytes) {
+      const PartGuard guard(part);
+      part.collect();
+      (void)part.free_as_owner(address, size).ok();
+    } else {
+      (void)part.free_remote(address, size).ok();
+    }
     heap->count(size, cause);
     part.part().visitors.fetch_sub(1, std::memory_order_release);
     return;
@@ -204,7 +236,9 @@ void SharedHeap::free_as_visitor(Heap& part, std::byte* address, std::size_t siz
   part.part().visitors.fetch_sub(1, std::memory_order_release);
   const std::scoped_lock lock(lives);
   {
-    const PartGuard guard(part);
+    // When the last visitor has gone, the lock of all heaps is enough.
+    std::optional<PartGuard> guard;
+    if (!heap->may_be_destroyed_) guard.emplace(part);
     part.collect();
     (void)part.free_as_owner(address, size).ok();
   }
@@ -214,10 +248,14 @@ void SharedHeap::free_as_visitor(Heap& part, std::byte* address, std::size_t siz
 Result<bool> SharedHeap::resize_in_place(Heap& part, std::byte* address, std::size_t size, Layout layout, Fill fill,
                                          Heap::Shrink shrink) {
   const std::size_t growth = layout.size() > size ? layout.size() - size : 0;
+  if (closed() && growth > 0) return refused({.reason = Refusal::kClosed, .asked = layout.size()});
   if (!budget_.take(growth)) return over_limit(growth);
   const auto resized = [&] {
     const PartGuard guard(part);
-    return part.resize_in_place(address, size, layout, fill, shrink);
+    const std::size_t before = part.bytes_in_use();
+    const auto result = part.resize_in_place(address, size, layout, fill, shrink);
+    note_growth(part, before);
+    return result;
   }();
   const bool done = resized.ok() && resized.value();
   if (!done) budget_.give(growth);
@@ -227,6 +265,7 @@ Result<bool> SharedHeap::resize_in_place(Heap& part, std::byte* address, std::si
 
 Result<Heap::Move> SharedHeap::begin_move(Heap& part, std::byte* address, std::size_t size, Layout layout) {
   const std::size_t growth = layout.size() > size ? layout.size() - size : 0;
+  if (closed()) return refused({.reason = Refusal::kClosed, .asked = layout.size()});
   if (!budget_.take(growth)) return over_limit(growth);
   const PartGuard guard(part);
   const auto begun = part.begin_move(address, size, layout);
@@ -237,7 +276,9 @@ Result<Heap::Move> SharedHeap::begin_move(Heap& part, std::byte* address, std::s
 void SharedHeap::finish_move(Heap& part, const Heap::Move& move, Fill fill) {
   {
     const PartGuard guard(part);
+    const std::size_t before = part.bytes_in_use();
     part.finish_move(move, fill);
+    note_growth(part, before);
   }
   if (move.to_size < move.from_size) budget_.give(move.from_size - move.to_size);
 }
@@ -280,7 +321,7 @@ SharedHeap::Totals SharedHeap::statistics() {
   sum.reserved += own_bytes();
   sum.metadata += own_bytes();
   sum.failures += refusals_.load(std::memory_order_relaxed);
-  raise_to(peak_, std::max(largest_peak, sum.requested));
+  raise_to(peak_, std::max(largest_peak, least_bytes_in_use()));
   sum.peak = peak_.load(std::memory_order_relaxed);
   const auto without = [](const auto& all, const auto& some) {
     const std::uint64_t least = some.load(std::memory_order_relaxed);
@@ -299,13 +340,14 @@ std::size_t SharedHeap::trim() {
   return bytes;
 }
 
-bool SharedHeap::decay(std::uint64_t now) {
+SharedHeap::Left SharedHeap::decay(std::uint64_t now) {
   std::uint64_t last = decayed_at_.load(std::memory_order_relaxed);
-  if (now - last < kLeastDecayInterval) return true;
-  if (!decayed_at_.compare_exchange_strong(last, now, std::memory_order_relaxed)) return true;
+  // Another thread's timer has just done it, or has looked at the clock later than this one.
+  if (now < last + kLeastDecayInterval) return Left::kIdlePages;
+  if (!decayed_at_.compare_exchange_strong(last, now, std::memory_order_relaxed)) return Left::kIdlePages;
   bool more = false;
   for_each_part([&](Heap& part) { more = part.decay(now) || more; });
-  return more;
+  return more ? Left::kIdlePages : blocks_in_use() > 0 ? Left::kBlocks : Left::kNothing;
 }
 
 void SharedHeap::close() {

@@ -109,9 +109,13 @@ class SharedHeap {
   };
   [[nodiscard]] Totals statistics();
 
-  // See Heap; over all parts. decay() is for everybody to call about once a second.
+  // See Heap; over all parts.
   std::size_t trim();
-  bool decay(std::uint64_t now);
+  // What a later decay() may find: pages that wait for their time; blocks, which other threads, or the garbage
+  // collector, may give back without anybody noticing; or nothing.
+  enum class Left : std::uint8_t { kNothing, kBlocks, kIdlePages };
+  // For everybody to call, about once a second while pages are left.
+  Left decay(std::uint64_t now);
   void close();
   [[nodiscard]] bool closed() const { return closed_.load(std::memory_order_relaxed); }
 
@@ -130,7 +134,9 @@ class SharedHeap {
   static void settle(Heap& part);
   [[nodiscard]] Failure over_limit(std::size_t asked);
   [[nodiscard]] Heap* adopt_part();
+  void note_growth(Heap& part, std::size_t before);
   void look_for_peak(Heap& part);
+  [[nodiscard]] std::size_t least_bytes_in_use() const;
   static void free_as_visitor(Heap& part, std::byte* address, std::size_t size, Cause cause);
   void count(std::size_t size, Cause cause);
   void abandon();

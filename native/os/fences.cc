@@ -2,8 +2,11 @@
 
 #ifdef __linux__
 #include <linux/membarrier.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <cerrno>
 #elif defined(_WIN32)
 #include <windows.h>
 #endif
@@ -22,7 +25,10 @@ bool membarrier(int command) { return syscall(SYS_membarrier, command, 0, 0) == 
 bool register_process() { return membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED); }
 
 void fence_all_threads() {
-  if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)) return;
+  // On machines with very many processors the kernel needs memory for it, and may have none just now.
+  do {
+    if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)) return;
+  } while (errno == ENOMEM && sched_yield() == 0);
   // The registration is lost in a process that was forked, on some kernels.
   if (register_process() && membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED)) return;
   // It worked before. Going on without it would be a data race nobody could ever find.

@@ -13,6 +13,14 @@
 
 #include <atomic>
 
+#if defined(__SANITIZE_THREAD__)
+#define OFFHEAP_FULL_FENCES
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define OFFHEAP_FULL_FENCES
+#endif
+#endif
+
 namespace offheap::os {
 
 namespace internal {
@@ -25,7 +33,7 @@ void prepare_fences();
 
 // Sets the flag; what this thread loads from here on is not older.
 inline void announce_often(std::atomic<bool>& flag) {
-#ifdef __SANITIZE_THREAD__
+#ifdef OFFHEAP_FULL_FENCES
   // ThreadSanitizer knows nothing of fences made by the kernel.
   flag.exchange(true, std::memory_order_seq_cst);
 #else

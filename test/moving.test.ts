@@ -9,7 +9,7 @@ import { bytesOf, caught, expectOffheapError, expectUnchanged } from "./promises
 import { movesExternalBuffers, nodeMajor } from "./runtime_features.js";
 import { finish, nextMessage, OFFHEAP, startWorker } from "./workers.js";
 
-const moves = runtime.buffers === "v8";
+const moves = runtime.buffers === "v8" || movesExternalBuffers;
 
 if (moves) {
   describe("a block that is moved", () => {
@@ -204,38 +204,6 @@ if (moves) {
         ["--expose-gc"],
       );
       expect(result).to.deep.equal({ status: 0, signal: null, stdout: "0 20\n", stderr: "" });
-    });
-  });
-} else if (movesExternalBuffers) {
-  describe("a block in a transfer list, with Node-API", () => {
-    it("moves with no copy, and in its own thread is the block it was", () => {
-      const mine = new Heap();
-      const block = mine.alloc(64);
-      const address = mine.addressOf(block);
-      const moved = structuredClone(block, { transfer: [block] });
-      expect([block.byteLength, mine.addressOf(moved), mine.bytesInUse]).to.deep.equal([0, address, 64]);
-      mine.free(moved);
-      expect([moved.byteLength, mine.bytesInUse]).to.deep.equal([0, 0]);
-    });
-
-    it("is foreign in another thread, and goes back when it is garbage there", async () => {
-      const mine = new Heap();
-      const worker = startWorker(
-        `const heap = Heap.open(workerData);
-         parentPort.once("message", (block) => {
-           let code;
-           try { heap.free(block); } catch (error) { code = error.code; }
-           parentPort.postMessage([block.byteLength, heap.owns(block), code]);
-         });`,
-        mine.handle,
-      );
-      const block = mine.alloc(64);
-      worker.postMessage(block, [block]);
-      expect(await nextMessage(worker)).to.deep.equal([64, false, "ERR_OFFHEAP_FOREIGN"]);
-      expect(block.byteLength).to.equal(0);
-      await worker.terminate();
-      await collectUntil(() => mine.bytesInUse === 0);
-      expect(mine.stats().reclaimed).to.equal(1);
     });
   });
 } else {

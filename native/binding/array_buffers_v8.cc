@@ -38,9 +38,13 @@ static_assert(sizeof(Room) == Lease::kRoomBytes);
 
 v8::BackingStore*& store_of(Lease* lease) { return reinterpret_cast<Room*>(lease->room())->store; }
 
-// The block that is being freed on this thread: its lease ends because the user said so. Plain data, so that it may be
-// looked at however late a thread ends.
-thread_local constinit const std::byte* block_being_freed = nullptr;
+// The block that is being freed on this thread, and the part it came from: its lease ends because the user said so.
+// Plain data, so that it may be looked at however late a thread ends.
+struct BeingFreed {
+  const std::byte* block;
+  heap::Heap* part;
+};
+thread_local constinit BeingFreed being_freed{nullptr, nullptr};
 
 void on_last_reference(Lease* lease);
 
@@ -121,10 +125,10 @@ void on_last_reference(Lease* lease) {
   }
   std::byte* const address = lease->address();
   const std::size_t size = lease->size();
-  const bool asked = block_being_freed == address;
-  if (asked) block_being_freed = nullptr;
+  const bool asked = being_freed.block == address;
+  heap::Heap& part = asked ? *being_freed.part : SharedHeap::part_holding(address);
+  if (asked) being_freed.block = nullptr;
   lease->set_stands(false);
-  heap::Heap& part = SharedHeap::part_holding(address);
   if (asked && part.owner().is_this_thread() && shelve(part, lease, size)) return;
   delete_store(lease);
   Lease::drop(lease);
@@ -260,8 +264,10 @@ Detached detach(Napi::Env, Napi::Value buffer) {
   const auto array_buffer = local(buffer).As<v8::ArrayBuffer>();
   // V8 ends the process if asked to detach a buffer that cannot be at all, as one that asm.js has linked.
   if (!array_buffer->IsDetachable()) return Detached::kLocked;
-  // V8 throws a TypeError for a buffer that was marked as untransferable, from Node 24 on.
+#if V8_MAJOR_VERSION >= 13
+  // From Node 24 on V8 throws a TypeError for a buffer that was marked as untransferable.
   const v8::TryCatch refusal(v8::Isolate::GetCurrent());
+#endif
   const auto detached = array_buffer->Detach(v8::Local<v8::Value>());
   return detached.IsJust() && detached.FromJust() ? Detached::kYes : Detached::kLocked;
 }
@@ -273,11 +279,12 @@ Freed free(Napi::Env env, OpenHeap& open, Napi::Value buffer) {
   const std::size_t size = array_buffer->ByteLength();
   if (size == 0) return Freed::kNoBlock;
   const auto* const address = static_cast<const std::byte*>(array_buffer->Data());
-  if (!open.heap().holds(address)) return Freed::kNoBlock;
-  block_being_freed = address;
+  heap::Heap* const part = open.heap().part_around(address);
+  if (part == nullptr) return Freed::kNoBlock;
+  being_freed = {address, part};
   const Detached detached = detach(env, buffer);
-  const bool is_back = block_being_freed == nullptr;
-  block_being_freed = nullptr;
+  const bool is_back = being_freed.block == nullptr;
+  being_freed.block = nullptr;
   if (detached == Detached::kLocked) return Freed::kLocked;
   // Somebody is still at work on the memory; the block comes back when they are done, on whatever thread.
   if (!is_back) open.heap().expect_late(size);

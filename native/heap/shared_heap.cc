@@ -124,10 +124,10 @@ void SharedHeap::detach(Heap* part) {
 }
 
 Heap* SharedHeap::part_of(const std::byte* address) const {
-  if (!holds(address)) return nullptr;
-  Heap& part = part_holding(address);
-  const PartGuard guard(part);
-  return look_up(&part, address).live() ? &part : nullptr;
+  Heap* const part = part_around(address);
+  if (part == nullptr) return nullptr;
+  const PartGuard guard(*part);
+  return look_up(part, address).live() ? part : nullptr;
 }
 
 void SharedHeap::settle(Heap& part) {

@@ -85,11 +85,12 @@ class SharedHeap {
   // The part whose live block starts at `address`, if it is one of this heap's; else null. For an address that may be
   // anything, but whose memory nobody frees meanwhile if it is a block.
   [[nodiscard]] Heap* part_of(const std::byte* address) const;
-  // Whether the address lies in the regions or huge blocks of this heap.
-  [[nodiscard]] bool holds(const std::byte* address) const {
+  // The part in whose regions or huge blocks the address lies, if it is one of this heap's; else null.
+  [[nodiscard]] Heap* part_around(const std::byte* address) const {
     const ReservationHead* const head = region_map::find(address);
-    return head != nullptr && head->heap->shared() == this;
+    return head != nullptr && head->heap->shared() == this ? head->heap : nullptr;
   }
+  [[nodiscard]] bool holds(const std::byte* address) const { return part_around(address) != nullptr; }
   // The same as part_of() for an address that is known to be a live block's.
   [[nodiscard]] static Heap& part_holding(const std::byte* block) { return *region_map::find(block)->heap; }
   // Whether the address lies in the regions or huge blocks of any heap.

@@ -49,11 +49,24 @@ export const endOfInterrupted: readonly [number | null, NodeJS.Signals | null] =
 /** Whether external ArrayBuffers of Node-API move with a transfer list, as the runtime's own do. Node and Bun refuse. */
 export const movesExternalBuffers = runtimeName === "deno";
 
+/** Whether a transfer list with one buffer twice is refused. Deno takes it for once. */
+export const refusesDuplicateTransfers = runtimeName !== "deno";
+
+/** The name of the error for a buffer in a transfer list that was passed to markAsUntransferable(). */
+export const markedTransferError = runtimeName === "deno" ? "TypeError" : "DataCloneError";
+
 /**
  * Whether a busy worker has stopped when terminate() has settled, and Node-API was told. In Deno it goes on for some
  * seconds, and what it had in use stays in use: no finalizer and no hook of it is ever called.
  */
 export const terminateEndsBusyWorkers = runtimeName !== "deno";
+
+/**
+ * Whether a buffer that is garbage, and not yet finalized, when its worker ends is lost with its block: to Node-API it
+ * looks as if transfer() had moved it, and somebody may be reading it.
+ */
+export const losesGarbageOfWorkers = (buffers: "v8" | "napi"): boolean =>
+  buffers === "napi" && runtimeName === "node" && transferOf !== undefined;
 
 /** Whether the flag --zero-fill-buffers exists. Deno drops it. */
 export const canZeroFillBuffers = runtimeName !== "deno";

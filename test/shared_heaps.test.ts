@@ -9,7 +9,7 @@ import { type HeapHandle, heap, runtime } from "../dist/index.js";
 import { PACKAGE_ROOT, runScript } from "./child_process.js";
 import { collectUntil } from "./garbage.js";
 import { as, expectOffheapError, expectRefusal } from "./promises.js";
-import { terminateEndsBusyWorkers } from "./runtime_features.js";
+import { losesGarbageOfWorkers, terminateEndsBusyWorkers } from "./runtime_features.js";
 import { nextMessage, OFFHEAP, runWorker, startWorker } from "./workers.js";
 
 /** How many workers come and go. A run over many runtimes may ask for fewer. */
@@ -209,7 +209,11 @@ describe("a heap in many threads", () => {
       parentPort.postMessage("ready");
       if (${terminateEndsBusyWorkers} && workerData % 2 === 0) for (;;) {
         live.push(heap.alloc(1 + live.length * 7));
-        if (live.length > 300) for (const block of live.splice(0, 200)) heap.free(block);
+        if (live.length > 300) {
+          // No garbage: it would be lost where buffers are finalized late.
+          globalThis.freeing = live.splice(0, 200);
+          for (const block of freeing) heap.free(block);
+        }
       }`;
     const result = runScript(
       "commonjs",
@@ -235,10 +239,19 @@ describe("a heap in many threads", () => {
          }
          const { blocks, usable, allocations, frees } = heap.stats();
          const growth = process.memoryUsage.rss() - early;
-         console.log(heap.bytesInUse, blocks, usable, allocations === frees, growth < 64 << 20 || growth);
+         console.log(JSON.stringify({ bytes: heap.bytesInUse, usable, blocks, lost: allocations - frees, growth }));
        })();`,
     );
-    expect(result).to.deep.equal({ status: 0, signal: null, stdout: "0 0 0 true true\n", stderr: "" });
+    expect(result).to.include({ status: 0, signal: null, stderr: "" });
+    const { growth, ...left } = JSON.parse(result.stdout) as { blocks: number; lost: number; growth: number };
+    expect(growth).to.be.lessThan(64 << 20);
+    if (losesGarbageOfWorkers(runtime.buffers)) {
+      // The one whose making was interrupted, in each worker that was ended so.
+      expect(left.blocks).to.be.at.most(WORKERS / 2);
+      expect(left.lost).to.equal(left.blocks);
+    } else {
+      expect(left).to.deep.equal({ bytes: 0, usable: 0, blocks: 0, lost: 0 });
+    }
   });
 
   it("does not know the blocks of another copy of the package in the same process", function () {

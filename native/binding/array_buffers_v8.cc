@@ -231,7 +231,7 @@ napi_value recycle(Napi::Env, OpenHeap& open, heap::Layout layout, heap::Fill fi
   {
     const heap::PartGuard guard(*part);
     lease = open.buffers()->shelf.take(layout);
-    if (lease != nullptr) part->unshelve(size);
+    if (lease != nullptr) open.heap().unshelve(*part, size);
   }
   if (lease == nullptr) {
     open.heap().budget().give(size);

@@ -21,8 +21,13 @@ class Budget {
 
   // False, and nothing changed, if that would be more than the limit. What was taken is given back with give().
   [[nodiscard]] bool take(std::size_t bytes) {
+    std::size_t in_use = 0;
+    return take(bytes, in_use);
+  }
+  // Says what was in use when it refuses.
+  [[nodiscard]] bool take(std::size_t bytes, std::size_t& in_use) {
     if (!is_limited()) return true;
-    std::size_t in_use = in_use_.load(std::memory_order_relaxed);
+    in_use = in_use_.load(std::memory_order_relaxed);
     do {
       if (!limit_.allows(in_use, bytes)) return false;
     } while (!in_use_.compare_exchange_weak(in_use, in_use + bytes, std::memory_order_relaxed));

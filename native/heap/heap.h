@@ -61,10 +61,8 @@ struct Lookup;
 struct HeapPart {
   Heap* next = nullptr;                    // constant once the part is in the list
   std::atomic<std::uint32_t> visitors{0};  // threads in free_remote()
-  // When the shared heap looks for a new peak again: below the one or above the other, in bytes in use.
-  std::size_t look_below = 0;
-  std::size_t look_above = 0;
-  std::size_t most_seen = 0;  // bytes in use, at a look
+  std::size_t look_above = 0;              // when the shared heap looks for a new peak again, in bytes in use
+  std::size_t most_seen = 0;               // bytes in use, at a look
   // The layer above empties its shelf of this part; called by whoever holds the lock.
   void (*empty_shelf)(void* shelf) = nullptr;
   void* shelf = nullptr;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <mutex>
 #include <new>
-#include <optional>
 #include <thread>
 
 #include "heap/double_free.h"
@@ -104,11 +103,6 @@ Result<Heap*> SharedHeap::attach() {
   Heap* const part = created.value();
   part->part().next = parts_.load(std::memory_order_relaxed);
   parts_.store(part, std::memory_order_release);
-  // close() may have gone through the list just before.
-  if (closed()) {
-    const PartGuard guard(*part);
-    part->close();
-  }
   return part;
 }
 
@@ -142,15 +136,17 @@ Failure SharedHeap::refused(Failure failure) {
   return failure;
 }
 
-Failure SharedHeap::over_limit(std::size_t asked) {
-  return refused({.reason = Refusal::kLimit, .asked = asked, .in_use = budget_.in_use(), .limit = budget_.limit()});
+Failure SharedHeap::over_limit(std::size_t asked, std::size_t in_use) {
+  return refused({.reason = Refusal::kLimit, .asked = asked, .in_use = in_use, .limit = budget_.limit()});
 }
 
 // `before`: what the part had in use before the call that may have made it more.
 inline void SharedHeap::note_growth(Heap& part, std::size_t before) {
-  const HeapPart& state = part.part();
-  // Frees do not look, so what came before a new block may have fallen far since the last one.
-  if (part.bytes_in_use() > state.look_above || before < state.look_below) [[unlikely]]
+  HeapPart& state = part.part();
+  // Frees do not look: how far the part has fallen since shows here.
+  if (before + kPeakStepBytes < state.look_above) [[unlikely]]
+    state.look_above = before + kPeakStepBytes;
+  if (part.bytes_in_use() > state.look_above) [[unlikely]]
     look_for_peak(part);
 }
 
@@ -158,7 +154,6 @@ void SharedHeap::look_for_peak(Heap& part) {
   HeapPart& state = part.part();
   const std::size_t in_use = part.bytes_in_use();
   state.most_seen = std::max(state.most_seen, in_use);
-  state.look_below = in_use - std::min(in_use, kPeakStepBytes);
   state.look_above = std::min(in_use + kPeakStepBytes, state.most_seen + state.most_seen / kPeakStepShare);
   raise_to(peak_, least_bytes_in_use());
 }
@@ -179,7 +174,8 @@ std::size_t SharedHeap::least_bytes_in_use() const {
 
 Result<Block> SharedHeap::allocate(Heap& part, Layout layout, Fill fill) {
   if (closed()) return refused({.reason = Refusal::kClosed, .asked = layout.size()});
-  if (!budget_.take(layout.size())) return over_limit(layout.size());
+  std::size_t in_use = 0;
+  if (!budget_.take(layout.size(), in_use)) return over_limit(layout.size(), in_use);
   const auto allocated = [&] {
     const PartGuard guard(part);
     const std::size_t before = part.bytes_in_use();
@@ -209,11 +205,11 @@ void SharedHeap::free(Heap& part, std::byte* address, std::size_t size, Cause ca
     return;
   }
   // The owner of a part holds a handle, so the heap stays.
-  {
+  const bool taken = [&] {
     const PartGuard guard(part);
-    (void)part.free_as_owner(address, size).ok();
-  }
-  part.shared()->count(size, cause);
+    return part.free_as_owner(address, size).ok();
+  }();
+  if (taken) part.shared()->count(size, cause);
 }
 
 // A free by a thread that may have nothing to do with the heap but this one block. Once the block is back the heap may
@@ -222,34 +218,40 @@ void SharedHeap::free_as_visitor(Heap& part, std::byte* address, std::size_t siz
   SharedHeap* const heap = part.shared();
   part.part().visitors.fetch_add(1, std::memory_order_seq_cst);
   if (!heap->abandoned_.load(std::memory_order_seq_cst)) {
+    bool taken = false;
     if (size >= kAtOnceBytes) {
       const PartGuard guard(part);
       part.collect();
-      (void)part.free_as_owner(address, size).ok();
+      taken = part.free_as_owner(address, size).ok();
     } else {
-      (void)part.free_remote(address, size).ok();
+      taken = part.free_remote(address, size).ok();
     }
-    heap->count(size, cause);
+    if (taken) heap->count(size, cause);
     part.part().visitors.fetch_sub(1, std::memory_order_release);
     return;
   }
   part.part().visitors.fetch_sub(1, std::memory_order_release);
   const std::scoped_lock lock(lives);
   {
-    // When the last visitor has gone, the lock of all heaps is enough.
-    std::optional<PartGuard> guard;
-    if (!heap->may_be_destroyed_) guard.emplace(part);
-    part.collect();
+    // Whoever holds another block may be resizing it.
+    const PartGuard guard(part);
     (void)part.free_as_owner(address, size).ok();
   }
   heap->destroy_if_empty();
+}
+
+void SharedHeap::unshelve(Heap& part, std::size_t size) {
+  const std::size_t before = part.bytes_in_use();
+  part.unshelve(size);
+  note_growth(part, before);
 }
 
 Result<bool> SharedHeap::resize_in_place(Heap& part, std::byte* address, std::size_t size, Layout layout, Fill fill,
                                          Heap::Shrink shrink) {
   const std::size_t growth = layout.size() > size ? layout.size() - size : 0;
   if (closed() && growth > 0) return refused({.reason = Refusal::kClosed, .asked = layout.size()});
-  if (!budget_.take(growth)) return over_limit(growth);
+  std::size_t in_use = 0;
+  if (!budget_.take(growth, in_use)) return over_limit(growth, in_use);
   const auto resized = [&] {
     const PartGuard guard(part);
     const std::size_t before = part.bytes_in_use();
@@ -266,7 +268,8 @@ Result<bool> SharedHeap::resize_in_place(Heap& part, std::byte* address, std::si
 Result<Heap::Move> SharedHeap::begin_move(Heap& part, std::byte* address, std::size_t size, Layout layout) {
   const std::size_t growth = layout.size() > size ? layout.size() - size : 0;
   if (closed()) return refused({.reason = Refusal::kClosed, .asked = layout.size()});
-  if (!budget_.take(growth)) return over_limit(growth);
+  std::size_t in_use = 0;
+  if (!budget_.take(growth, in_use)) return over_limit(growth, in_use);
   const PartGuard guard(part);
   const auto begun = part.begin_move(address, size, layout);
   if (!begun.ok()) budget_.give(growth);
@@ -351,7 +354,11 @@ SharedHeap::Left SharedHeap::decay(std::uint64_t now) {
 }
 
 void SharedHeap::close() {
-  closed_.store(true, std::memory_order_relaxed);
+  {
+    // So that attach() adds no part that the walk does not see.
+    const std::scoped_lock lock(attaching_);
+    closed_.store(true, std::memory_order_relaxed);
+  }
   for_each_part([](Heap& part) { part.close(); });
 }
 

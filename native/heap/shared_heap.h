@@ -69,8 +69,10 @@ class SharedHeap {
   // Whether the user gave a block back, or it came back because nobody could use it any more: counted apart.
   enum class Cause : std::uint8_t { kFreed, kReclaimed };
   // Takes back a live block of `size` bytes that came from `part`, whatever thread that is of. The heap may be gone
-  // afterwards, if nobody holds a handle.
+  // afterwards, if nobody holds a handle. May take the part's lock, so not for whoever holds it.
   static void free(Heap& part, std::byte* address, std::size_t size, Cause cause = Cause::kFreed);
+  // Heap::unshelve() for whoever holds the part's lock.
+  void unshelve(Heap& part, std::size_t size);
   // The user gave a block of `size` bytes back, but somebody else is still at work on it: it will come back as
   // kReclaimed, and not count as such.
   void expect_late(std::size_t size);
@@ -133,7 +135,7 @@ class SharedHeap {
  private:
   SharedHeap(const Options& options, std::uint64_t id, Listed listed);
   static void settle(Heap& part);
-  [[nodiscard]] Failure over_limit(std::size_t asked);
+  [[nodiscard]] Failure over_limit(std::size_t asked, std::size_t in_use);
   [[nodiscard]] Heap* adopt_part();
   void note_growth(Heap& part, std::size_t before);
   void look_for_peak(Heap& part);

@@ -52,11 +52,13 @@ void fence_all_threads() {}
 }  // namespace
 
 void prepare_fences() {
-  // Only ever from false to true, and before there is a lock that relies on it: threads that announced without the
-  // kernel's help announced with a fence of their own, which is as good.
-  if (!internal::kernel_fences.load(std::memory_order_relaxed) && register_process()) {
-    internal::kernel_fences.store(true, std::memory_order_relaxed);
-  }
+  // Once: a second answer that differs would have one side of a lock rely on what the other does not do yet.
+  static const bool helped = [] {
+    const bool registered = register_process();
+    internal::kernel_fences.store(registered, std::memory_order_relaxed);
+    return registered;
+  }();
+  (void)helped;
 }
 
 void announce_seldom(std::atomic<bool>& flag) {

@@ -236,6 +236,48 @@ TEST("a block freed while the last handle is being let go does not end the heap 
   ground.check_gone();
 }
 
+TEST("in a heap without handles blocks are freed by one thread while others resize theirs and ask about them") {
+  warm_up();
+  for (int round = 0; round < 10; ++round) {
+    Ground ground;
+    OwnShared heap;
+    std::array<SharedHeld, 2> resized;
+    std::vector<SharedHeld> freed;
+    {
+      Member member(*heap);
+      for (SharedHeld& held : resized) {
+        held = member.hold(2 * kMiB);
+        for (int count = 0; count < 100; ++count) freed.push_back(member.hold(count % 2 == 0 ? 40 * kKiB : 200));
+      }
+    }
+    ground.remember(*heap);
+    SharedHeap* const still = &*heap;
+    heap.release();
+    on_meeting_threads(resized.size() + 1, [&](std::size_t self, const auto& meet) {
+      meet();
+      if (self == resized.size()) {
+        for (const SharedHeld& held : freed) drop_shared(held);
+        return;
+      }
+      SharedHeld& held = resized[self];
+      while (held.size > kMiB) {
+        const std::size_t size = held.size - 4 * kKiB;
+        const auto done = still->resize_in_place(*held.part, held.address, held.size, layout(size), Fill::kAnything,
+                                                 Heap::Shrink::kAlways);
+        CHECK(done.value());
+        held.size = size;
+        CHECK(held.intact());
+        CHECK(still->part_of(held.address) == held.part);
+      }
+    });
+    Heap& part = *resized[0].part;
+    CHECK(part.check_invariants());
+    CHECK_EQ(part.bytes_in_use(), 2 * kMiB);
+    for (const SharedHeld& held : resized) drop_shared(held);
+    ground.check_gone();
+  }
+}
+
 TEST("one heap's end touches no other heap") {
   warm_up();
   const OwnShared stays;

@@ -9,6 +9,9 @@ import type { NativeAddon } from "./native.js";
 /** The largest buffer this runtime can hold, in bytes. */
 export const LARGEST_SIZE = Math.min(constants.MAX_LENGTH, Number.MAX_SAFE_INTEGER);
 
+/** Captured: a program that replaces it does not change what a size is. */
+const { floor } = Math;
+
 /** What blocks are aligned to when the caller does not say: enough for every typed array, in bytes. */
 export const DEFAULT_ALIGN = 8;
 
@@ -54,7 +57,7 @@ export interface CheckedHeapOptions {
 
 /** True for a number of bytes that a block can have; 0 is one. */
 export function isSize(value: unknown): value is number {
-  return typeof value === "number" && value >= 0 && value <= LARGEST_SIZE && Math.floor(value) === value;
+  return typeof value === "number" && value >= 0 && value <= LARGEST_SIZE && floor(value) === value;
 }
 
 /** @throws {TypeError|RangeError} Unless `value` is an integer from 0 to `largest`. */

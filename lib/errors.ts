@@ -125,6 +125,15 @@ export function closed(what: string): OffheapError {
   );
 }
 
+/** The error for a handle whose heap no thread has open any more. */
+export function heapIsGone(name: string): OffheapError {
+  return new OffheapError(
+    "ERR_OFFHEAP_CLOSED",
+    `No thread has the heap "${name}" open any more, and none of its blocks lives. Keep the Heap its handle was taken ` +
+      "from until the other thread has opened it",
+  );
+}
+
 /** Turns what the addon knows of a failure into the error it throws. Given to the addon when it is loaded. */
 export function createError(failure: NativeFailure): OffheapError {
   switch (failure.code) {

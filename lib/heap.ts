@@ -11,7 +11,7 @@ import {
   isSize,
 } from "./arguments.js";
 import { type BlockOrView, bufferOf, bufferOrSharedOf, detach, isDetached, liveBufferOf } from "./buffers.js";
-import { closed, createError, invalidThis, unsupported } from "./errors.js";
+import { closed, createError, heapIsGone, invalidThis, OffheapError, unsupported } from "./errors.js";
 import { type HeapHandle, makeHandle, readHandle } from "./heap_handle.js";
 import { IdleDecay } from "./idle_decay.js";
 import { allocTerms, type NativeAddon, type NativeHeap } from "./native.js";
@@ -33,6 +33,10 @@ const DEFAULT_HEAP = 0;
 /** The heap that all threads of the process share. Refuses to be closed. */
 export function openDefaultHeap(): Heap {
   return openHeap(DEFAULT_HEAP, "default");
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof OffheapError && error.code === "ERR_OFFHEAP_CLOSED";
 }
 
 /** Tells the constructor which heap to open in place of making one. Nobody else can make such a thing. */
@@ -145,7 +149,11 @@ export class Heap {
   static open(handle: HeapHandle): Heap {
     const native = addon();
     const { id, name } = readHandle(handle, native);
-    return openHeap(id, name);
+    try {
+      return openHeap(id, name);
+    } catch (error) {
+      throw isGone(error) ? heapIsGone(name) : error;
+    }
   }
 
   /** The name given to the constructor; `"heap"` when there was none. */

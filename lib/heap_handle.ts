@@ -38,10 +38,12 @@ export function readHandle(handle: unknown, addon: NativeAddon): { readonly id: 
 }
 
 function checkHandle(handle: unknown): HeapHandle {
-  if (typeof handle !== "object" || handle === null) throw invalidArgumentType("handle", "a heap.handle", handle);
+  if (typeof handle !== "object" || handle === null)
+    throw invalidArgumentType("handle", "an object that heap.handle gave", handle);
   const { name, key } = handle as { readonly name?: unknown; readonly key?: unknown };
   const isKey = typeof key === "string" && /^[^/]+\/[1-9]\d*$/.test(key);
-  if (typeof name !== "string" || !isKey) throw invalidArgumentType("handle", "a heap.handle", handle);
+  if (typeof name !== "string" || !isKey)
+    throw invalidArgumentType("handle", "an object that heap.handle gave", handle);
   return { name, key };
 }
 

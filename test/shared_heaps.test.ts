@@ -102,7 +102,10 @@ describe("Heap.open", () => {
       }
     });
     const { name, key } = heap.handle;
-    expectOffheapError("ERR_OFFHEAP_CLOSED", () => Heap.open({ name, key: key.replace(/\d+$/, "9007199254740991") }));
+    const never = { name, key: key.replace(/\d+$/, "9007199254740991") };
+    expect(expectOffheapError("ERR_OFFHEAP_CLOSED", () => Heap.open(never)).message).to.match(
+      /"default" open any more/,
+    );
   });
 
   it("opens a closed heap, whose blocks can be freed and which hands out no more", () => {

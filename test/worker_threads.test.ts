@@ -1,10 +1,10 @@
 import { Worker } from "node:worker_threads";
 import { expect } from "chai";
 import { Heap } from "../dist/heap.js";
-import { heap } from "../dist/index.js";
+import { heap, runtime } from "../dist/index.js";
 import { runScript } from "./child_process.js";
 import { collectUntil } from "./garbage.js";
-import { terminateEndsBusyWorkers } from "./runtime_features.js";
+import { losesGarbageOfWorkers, terminateEndsBusyWorkers } from "./runtime_features.js";
 import { OFFHEAP, runWorker } from "./workers.js";
 
 describe("a worker thread", () => {
@@ -86,7 +86,9 @@ describe("a worker thread", () => {
        })();`,
     );
     expect(result).to.include({ status: 0, signal: null, stderr: "" });
-    expect(result.stdout).to.match(terminateEndsBusyWorkers ? /^0\n$/ : /^[1-9]\d*\n$/);
+    // What a worker had dropped when it was ended may be lost with Node-API.
+    if (losesGarbageOfWorkers(runtime.buffers)) expect(result.stdout).to.match(/^\d+\n$/);
+    else expect(result.stdout).to.match(terminateEndsBusyWorkers ? /^0\n$/ : /^[1-9]\d*\n$/);
   });
 
   it("can have many beside it", async () => {

@@ -245,9 +245,11 @@ describe("a heap in many threads", () => {
          console.log(JSON.stringify({ bytes: heap.bytesInUse, usable, blocks, lost: allocations - frees, growth }));
        })();`,
     );
-    expect(result).to.include({ status: 0, signal: null, stderr: "" });
-    const { growth, ...left } = JSON.parse(result.stdout) as { blocks: number; lost: number; growth: number };
-    expect(growth).to.be.lessThan(64 << 20);
+    const { stdout, ...end } = result;
+    expect(end).to.deep.equal({ status: 0, signal: null, stderr: "" });
+    const { growth, ...left } = JSON.parse(stdout) as { blocks: number; lost: number; growth: number };
+    // What is lost with a worker, and Node's own record of it, adds up.
+    expect(growth).to.be.lessThan((losesGarbageOfWorkers(runtime.buffers) ? 160 : 64) << 20);
     if (losesGarbageOfWorkers(runtime.buffers)) {
       // The one whose making was interrupted, in each worker that was ended so.
       expect(left.blocks).to.be.at.most(WORKERS / 2);

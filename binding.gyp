@@ -53,7 +53,7 @@
         "native/os/fences.cc"
       ],
       "conditions": [
-        ["OS=='win'", {"sources": ["native/os/pages_windows.cc"]}, {"sources": ["native/os/pages_posix.cc"]}]
+        ["OS=='win'", {"sources": ["native/os/lock_windows.cc", "native/os/pages_windows.cc"]}, {"sources": ["native/os/pages_posix.cc"]}]
       ]
     }
   ],

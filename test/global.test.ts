@@ -4,6 +4,7 @@ import { type Installation, install } from "../dist/global.js";
 import { Heap } from "../dist/heap.js";
 import { heap as defaultHeap } from "../dist/index.js";
 import { runScript } from "./child_process.js";
+import { hold } from "./garbage.js";
 import { as, caught, expectOffheapError, expectRefusal, NOT_NUMBERS } from "./promises.js";
 import { allocRefusesAsFill, canZeroFillBuffers } from "./runtime_features.js";
 
@@ -74,7 +75,7 @@ describe("offheap/global", () => {
     ];
     const nodes = cases.map(([fill, encoding]) => outcome(() => Buffer.alloc(1000, fill, encoding)));
     installed(10);
-    const ours = cases.map(([fill, encoding]) => outcome(() => Buffer.alloc(1000, fill, encoding)));
+    const ours = cases.map(([fill, encoding]) => outcome(() => hold(Buffer.alloc(1000, fill, encoding))));
     expect(ours).to.deep.equal(nodes);
     expect(heap.blocksInUse).to.be.greaterThan(10);
   });

@@ -36,7 +36,7 @@ describeForBothBindings("the limit of a heap", () => {
 
   it("counts the bytes asked for, not those of the size class", () => {
     const heap = new Heap({ limit: 100 });
-    for (let block = 0; block < 100; block++) heap.alloc(1);
+    for (let block = 0; block < 100; block++) hold(heap.alloc(1));
     expectUnchanged(heap, "ERR_OFFHEAP_LIMIT", () => heap.alloc(1));
   });
 

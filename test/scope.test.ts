@@ -2,6 +2,7 @@ import { expect } from "chai";
 import { Heap } from "../dist/heap.js";
 import { Scope } from "../dist/scope.js";
 import { describeForBothBindings, describeForFalseBinding } from "./bindings.js";
+import { hold } from "./garbage.js";
 import { as, caught, expectRefusal, expectUnchanged, NOT_NUMBERS } from "./promises.js";
 
 describeForBothBindings("scope", () => {
@@ -128,10 +129,10 @@ describeForBothBindings("scope", () => {
   });
 
   it("keep refuses what is no block of the scope", () => {
-    const outer = heap.alloc(8);
+    const outer = hold(heap.alloc(8));
     const other = new Heap().alloc(8);
     heap.scope((scope) => {
-      const kept = scope.keep(scope.alloc(8));
+      const kept = hold(scope.keep(scope.alloc(8)));
       const freed = scope.alloc(8);
       scope.free(freed);
       for (const block of [outer, other, kept, new ArrayBuffer(8), new Uint8Array(8)]) {

@@ -13,11 +13,14 @@ namespace {
 
 [[nodiscard]] std::size_t header_bytes() { return round_up(sizeof(HugeBlock), os::page_size()); }
 
+// The header, and a page without access between it and the block at least.
+[[nodiscard]] std::size_t least_offset() { return std::max(HugeBlock::kLeastOffset, header_bytes() + os::page_size()); }
+
 }  // namespace
 
 os::Result<HugeBlock*> HugeBlock::make(Heap* heap, Layout layout) {
   // Neither sum wraps: a layout holds at most 2^53 bytes and aligns to at most 2^26.
-  const std::size_t offset = std::max(kHeaderBytes, layout.align());
+  const std::size_t offset = std::max(least_offset(), layout.align());
   const std::size_t usable = round_up(std::max<std::size_t>(layout.size(), 1), std::max(os::page_size(), kPageBytes));
   const std::size_t reserved = round_up(offset + usable, kRegionBytes);
   const auto range = take_address_space(reserved);
@@ -57,7 +60,7 @@ bool HugeBlock::resize(std::size_t size) {
   } else if (wanted < usable) {
     if (!os::discard(start() + wanted, usable - wanted).ok()) return false;
     // A late touch may leave something in them for the next time they are used.
-    if (os::kDiscardKeepsAccess) pristine = false;
+    pristine = false;
   }
   usable = wanted;
   while (parts > 1 && part_ends[parts - 2] >= usable) --parts;

@@ -1,9 +1,12 @@
 // A block with a reservation of its own, for what is too large, or aligned too strictly, to share a region.
 //
-//   0          64 KiB                                             next multiple of 64 MiB
-//   ├──────────┼────────────────────────────────┬──────────────────────────┤
-//   │ this     │ the block, committed           │ addresses it can grow into│
-//   └──────────┴────────────────────────────────┴──────────────────────────┘
+//   0               64 KiB                                                  next multiple of 64 MiB
+//   ├──────┬────────┼────────────────────────────────┬───────────────────────────┤
+//   │ this │ no     │ the block, committed           │ addresses it can grow into│
+//   │      │ access │                                │                           │
+//   └──────┴────────┴────────────────────────────────┴───────────────────────────┘
+//
+// With pages of 64 KiB the block starts at 128 KiB, so that there is still one without access before it.
 #ifndef OFFHEAP_HEAP_HUGE_BLOCK_H_
 #define OFFHEAP_HEAP_HUGE_BLOCK_H_
 
@@ -37,8 +40,8 @@ struct HugeBlock {
   std::atomic<bool> pending{false};
   std::atomic<bool> freed_remotely{false};
 
-  // Room for this record, and the block's least alignment: the largest page size there is.
-  static constexpr std::size_t kHeaderBytes = std::size_t{64} << 10;
+  // The block's least alignment: the largest page size there is.
+  static constexpr std::size_t kLeastOffset = std::size_t{64} << 10;
 
   [[nodiscard]] static os::Result<HugeBlock*> make(Heap* heap, Layout layout);
   static void release(HugeBlock* block);

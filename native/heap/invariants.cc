@@ -64,6 +64,7 @@ bool DynamicBucket::check_invariants() const {
     previous_region = region;
     HOLDS(region_map::find(region->start()) == &region->head);
     HOLDS(region->committed_pages == region->committed.count({0, kDataPages}));
+    HOLDS(region->holds_whole_os_pages());
     std::uint32_t records = 0;
     bool previous_free = false;
     for (std::uint32_t page = 0; page < kDataPages;) {

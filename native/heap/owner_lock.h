@@ -4,10 +4,10 @@
 //   owner                                    another thread
 //   1. inside := true                        a. the lock among the others
 //   2. wanted? then inside := false,         b. wanted := true
-//      sleep until it is not, back to 1      c. every thread has passed a fence
+//      sleep on the others' lock, to 1       c. every thread has passed a fence
 //   ... works ...                            d. wait until not inside
 //   3. inside := false                       ... works ...
-//                                            e. wanted := false, wake the owner
+//                                            e. wanted := false, the lock among the others back
 //
 // If the owner's load in 2 missed b, it came before the fence of c, so 1 is seen in d.
 #ifndef OFFHEAP_HEAP_OWNER_LOCK_H_
@@ -47,14 +47,15 @@ class OwnerLock {
   }
   void unlock_as_other() {
     wanted_.store(false, std::memory_order_release);
-    wanted_.notify_all();
     others_.unlock();
   }
 
  private:
   [[gnu::cold, gnu::noinline]] void stand_back() {
     inside_.store(false, std::memory_order_release);
-    wanted_.wait(true, std::memory_order_acquire);
+    // Whoever wants the heap has this lock as long.
+    others_.lock();
+    others_.unlock();
   }
 
   std::atomic<bool> inside_{false};

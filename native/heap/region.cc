@@ -20,10 +20,34 @@ constexpr std::size_t kMetadataStep = std::size_t{64} << 10;
 
 constexpr std::size_t kSpanPoolOffset = round_up(sizeof(Region), alignof(Span));
 
+// Where metadata ends when there is a span record for every page, and one to spare.
+constexpr std::size_t kMetadataEnd =
+    round_up(kSpanPoolOffset + sizeof(Span) * (std::size_t{kDataPages} + 1), kMetadataStep);
+
+// The heap's pages in one of the kernel's.
+[[nodiscard]] std::uint32_t pages_per_os_page() { return pages_for(os::page_size()); }
+
+// The pages of those of the kernel's that hold some of `pages`: what the kernel commits for them.
+[[nodiscard]] PageRange os_pages_around(PageRange pages) {
+  const std::uint32_t unit = pages_per_os_page();
+  const std::uint32_t from = pages.first / unit * unit;
+  return {from, (pages.end() + unit - 1) / unit * unit - from};
+}
+
+// The pages of those of the kernel's that hold nothing but some of `pages`, which may be none: what the kernel takes
+// back of them.
+[[nodiscard]] PageRange os_pages_within(PageRange pages) {
+  const std::uint32_t unit = pages_per_os_page();
+  const std::uint32_t from = (pages.first + unit - 1) / unit * unit;
+  const std::uint32_t end = pages.end() / unit * unit;
+  return {from, end > from ? end - from : 0};
+}
+
 }  // namespace
 
-static_assert(sizeof(Region) + sizeof(Span) * (std::size_t{kDataPages} + 1) <= kRegionMetadataBytes,
-              "the metadata area holds a span record for every page");
+static_assert(kMetadataEnd < kRegionMetadataBytes, "no access between the last span record and the first block");
+static_assert(kRegionMetadataBytes % kMetadataStep == 0 && bytes_of(kDataPages) % kMetadataStep == 0,
+              "the pages of a region are whole pages of the kernel's, whatever their size");
 
 os::Result<Region*> Region::make(Heap* heap) {
   const auto range = take_address_space(kRegionBytes);
@@ -67,7 +91,7 @@ os::Result<Done> Region::provide_spans(std::uint32_t count) {
   // take_span() makes records at the end of the pool too; those it can make without a commit count as provided.
   const std::size_t needed = kSpanPoolOffset + sizeof(Span) * (std::size_t{spans_made} + count);
   if (spans_unused >= count || needed <= committed_metadata) return Done{};
-  const std::size_t step = std::min<std::size_t>(committed_metadata, kRegionMetadataBytes - committed_metadata);
+  const std::size_t step = std::min<std::size_t>(committed_metadata, kMetadataEnd - committed_metadata);
   const auto more = os::commit(start() + committed_metadata, step);
   if (!more.ok()) return more;
   // Address space that was refused by the kernel before may come back with old records in it.
@@ -110,15 +134,16 @@ void Region::mark_all(const Span& span) {
   std::fill_n(span_of_page.begin() + span.pages.first, span.pages.count, index_of(&span));
 }
 
-std::uint32_t Region::first_inaccessible(std::uint32_t from, std::uint32_t end) const {
+std::uint32_t Region::first_to_commit(std::uint32_t from, std::uint32_t end) const {
   std::uint32_t page = committed.first_clear(from, end);
+  if (os::kDiscardedNeedCommit) return page;
   while (page < end && given_back.test(page)) page = committed.first_clear(given_back.first_clear(page, end), end);
   return page;
 }
 
 os::Result<Done> Region::commit(PageRange pages) {
   if (committed.all(pages)) return Done{};
-  const std::uint32_t first = first_inaccessible(pages.first, pages.end());
+  const std::uint32_t first = first_to_commit(pages.first, pages.end());
   if (first < pages.end()) {
     const std::uint32_t step = std::clamp(committed_pages, kMinCommitPages, kMaxCommitPages);
     const std::uint32_t wanted = std::min(kDataPages, std::max(pages.end(), first + step));
@@ -126,22 +151,19 @@ os::Result<Done> Region::commit(PageRange pages) {
     const std::uint32_t ahead = std::min(pages.end(), wanted);
     const std::uint32_t end =
         std::max(pages.end(), std::min(committed.first_set(ahead, wanted), given_back.first_set(ahead, wanted)));
-    const auto per_os_page = static_cast<std::uint32_t>(std::max(os::page_size(), kPageBytes) / kPageBytes);
-    const auto whole_os_pages = [&](std::uint32_t until) {
-      const std::uint32_t from = first / per_os_page * per_os_page;
-      return PageRange{from, std::min(kDataPages, (until + per_os_page - 1) / per_os_page * per_os_page) - from};
-    };
-    PageRange range = whole_os_pages(end);
+    PageRange range = os_pages_around({first, end - first});
     auto answer = os::commit(address_of(range.first), bytes_of(range.count));
     if (!answer.ok() && end > pages.end()) {
       // A kernel that has no room for the larger step may have some for what was asked.
-      range = whole_os_pages(pages.end());
+      range = os_pages_around({first, pages.end() - first});
       answer = os::commit(address_of(range.first), bytes_of(range.count));
     }
     if (!answer.ok()) return answer;
     mark_committed(range);
   }
-  mark_committed(pages);
+  // Pages beside these come into use with them where they share a page of the kernel's that was given back: it takes
+  // that page back as a whole or not at all. They are free, or it would not have been given back.
+  mark_committed(os_pages_around(pages));
   return Done{};
 }
 
@@ -157,19 +179,16 @@ void Region::mark_committed(PageRange pages) {
 
 Region::Decommitted Region::decommit(PageRange pages) {
   Decommitted done;
-  const auto per_os_page = static_cast<std::uint32_t>(std::max(os::page_size(), kPageBytes) / kPageBytes);
   for (PageRange run = committed.next_set_run(pages.first, pages.end()); run.count > 0;
        run = committed.next_set_run(run.end(), pages.end())) {
-    const std::uint32_t from = (run.first + per_os_page - 1) / per_os_page * per_os_page;
-    const std::uint32_t to = run.end() / per_os_page * per_os_page;
-    if (from >= to) continue;
-    const PageRange whole{from, to - from};
+    const PageRange whole = os_pages_within(run);
+    if (whole.count == 0) continue;
     std::byte* const address = address_of(whole.first);
     poison::lift(address, bytes_of(whole.count));
     if (os::discard(address, bytes_of(whole.count)).ok()) {
       committed.clear(whole);
       dirty.clear(whole);
-      if (os::kDiscardKeepsAccess) given_back.set(whole);
+      given_back.set(whole);
       committed_pages -= whole.count;
       done.pages += whole.count;
       continue;
@@ -180,13 +199,21 @@ Region::Decommitted Region::decommit(PageRange pages) {
 }
 
 bool Region::can_decommit(PageRange pages) const {
-  const auto per_os_page = static_cast<std::uint32_t>(std::max(os::page_size(), kPageBytes) / kPageBytes);
   for (PageRange run = committed.next_set_run(pages.first, pages.end()); run.count > 0;
        run = committed.next_set_run(run.end(), pages.end())) {
-    const std::uint32_t from = (run.first + per_os_page - 1) / per_os_page * per_os_page;
-    if (from < run.end() / per_os_page * per_os_page) return true;
+    if (os_pages_within(run).count > 0) return true;
   }
   return false;
+}
+
+bool Region::holds_whole_os_pages() const {
+  for (const PageBits* pages : {&committed, &given_back}) {
+    for (PageRange run = pages->next_set_run(0, kDataPages); run.count > 0;
+         run = pages->next_set_run(run.end(), kDataPages)) {
+      if (os_pages_around(run) != run) return false;
+    }
+  }
+  return true;
 }
 
 void Region::zero(std::byte* from, std::size_t bytes) {

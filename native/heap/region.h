@@ -21,7 +21,8 @@ namespace offheap::heap {
 //
 // Always true: the spans with pages tile [0, kDataPages) in address order; span_of_page names the span of its first
 // and its last page, and for bucket spans of every page between (other entries are leftovers, which span_at sees
-// through); a committed page that is not dirty reads zero; a page that is not committed is not touched.
+// through); a committed page that is not dirty reads zero; a page that is not committed is not touched; `committed`
+// and `given_back` hold whole pages of the kernel's, which may be 4 or 16 of these pages.
 struct Region {
   ReservationHead head{};
   Region* next = nullptr;
@@ -81,14 +82,16 @@ struct Region {
   Decommitted decommit(PageRange pages);
   // Whether there is a whole page of the kernel's among `pages` that is committed.
   [[nodiscard]] bool can_decommit(PageRange pages) const;
+  // Whether `committed` and `given_back` hold whole pages of the kernel's, as they always do.
+  [[nodiscard]] bool holds_whole_os_pages() const;
   // Clears what may not be zero in [start, start + bytes), which is committed.
   void zero(std::byte* start, std::size_t bytes);
 
  private:
-  // Accessible pages come into use.
+  // Pages that are committed, or need not be, come into use.
   void mark_committed(PageRange pages);
-  // The first page in [from, end) that is not accessible, or `end`.
-  [[nodiscard]] std::uint32_t first_inaccessible(std::uint32_t from, std::uint32_t end) const;
+  // The first page in [from, end) that has to be committed before it is used, or `end`.
+  [[nodiscard]] std::uint32_t first_to_commit(std::uint32_t from, std::uint32_t end) const;
   [[nodiscard]] Span* span_pool();
   [[nodiscard]] Span* span_record(std::uint16_t index) { return span_pool() + index; }
   [[nodiscard]] std::uint16_t index_of(const Span* span) { return static_cast<std::uint16_t>(span - span_pool()); }

@@ -17,7 +17,7 @@ void give_back_address_space(std::byte* start, std::size_t bytes) {
 }
 
 void park_address_space(std::byte* start, std::size_t bytes) {
-  if (!os::kDiscardKeepsAccess || !release_retry::park(start, bytes)) give_back_address_space(start, bytes);
+  if (!release_retry::park(start, bytes)) give_back_address_space(start, bytes);
 }
 
 }  // namespace offheap::heap

@@ -1,8 +1,7 @@
 #include "os/clock.h"
 
 #ifdef _WIN32
-#define WIN32_LEAN_AND_MEAN
-#include <windows.h>
+#include "os/windows.h"
 #else
 #include <ctime>
 #endif

@@ -8,7 +8,7 @@
 
 #include <cerrno>
 #elif defined(_WIN32)
-#include <windows.h>
+#include "os/windows.h"
 #endif
 
 namespace offheap::os {
@@ -37,9 +37,10 @@ void fence_all_threads() {
 
 #elif defined(_WIN32)
 
-bool register_process() { return true; }
+// Wine has the function; in many versions it does nothing.
+bool register_process() { return !on_wine(); }
 
-void fence_all_threads() { FlushProcessWriteBuffers(); }
+void fence_all_threads() { ::FlushProcessWriteBuffers(); }
 
 #else
 

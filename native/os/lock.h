@@ -8,6 +8,21 @@
 
 namespace offheap::os {
 
+#ifdef _WIN32
+
+// A slim reader/writer lock of the system's, taken by writers only. Not std::atomic's wait(): where libstdc++ has no
+// futex, as here, it misses a notification that comes between its look at the value and its sleep, and sleeps for good.
+class Lock {
+ public:
+  void lock();
+  void unlock();
+
+ private:
+  void* system_lock_ = nullptr;  // an SRWLOCK, which windows.h defines as a struct of one pointer
+};
+
+#else
+
 // For std::scoped_lock. Any thread; a thread that waits sleeps. For what is done seldom: there is no fairness.
 class Lock {
  public:
@@ -22,6 +37,8 @@ class Lock {
  private:
   std::atomic<bool> taken_{false};
 };
+
+#endif
 
 static_assert(std::is_trivially_destructible_v<Lock>);
 

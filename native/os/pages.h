@@ -4,7 +4,7 @@
 //   reserve ──> address space, no memory behind it; touching it faults
 //   commit  ──> readable and writable; pages that were never committed, or decommitted since, read as zero
 //   decommit ─> memory back to the kernel, address space kept; touching it faults
-//   discard ──> the same, but touching it need not fault
+//   discard ──> the same, but touching it harms nobody
 //   release ──> address space back too; always a whole reservation
 //
 // Every function may be called from any thread. Addresses and lengths are multiples of page_size() except where said
@@ -49,13 +49,16 @@ void describe(const Error& error, char* text, std::size_t capacity);
 // process has too many mappings to split one more) leaves the pages as they were.
 [[nodiscard]] Result<Done> decommit(std::byte* start, std::size_t bytes);
 
-// Gives the memory of committed pages back for now, like decommit(); but where kDiscardKeepsAccess, they stay
-// accessible: a late touch, by native code that still holds the address, gets memory again and harms nobody, and no
-// mapping is split (a process may have 65,530). What they read then is not known: zero, or what came late.
-#ifdef __linux__
-inline constexpr bool kDiscardKeepsAccess = true;
+// Gives the memory of committed pages back for now, like decommit(); but they stay accessible: a late touch, by native
+// code that still holds the address, gets memory again and harms nobody. What they read then is not known: zero, or
+// what came late. Linux splits no mapping for it (a process may have 65,530).
+//
+// Where kDiscardedNeedCommit, they are committed again before they are used: a touch by the system on the process's
+// behalf (ReadFile) fails until then, and each other first touch of a page costs an exception.
+#ifdef _WIN32
+inline constexpr bool kDiscardedNeedCommit = true;
 #else
-inline constexpr bool kDiscardKeepsAccess = false;
+inline constexpr bool kDiscardedNeedCommit = false;
 #endif
 [[nodiscard]] Result<Done> discard(std::byte* start, std::size_t bytes);
 
@@ -78,6 +81,16 @@ enum class Advice : std::uint8_t {
 // nothing moved: the caller copies, to pages that are committed still but may read zero now. Linux 5.7 and later;
 // refused elsewhere.
 [[nodiscard]] Result<Done> move(std::byte* from, std::byte* to, std::size_t bytes);
+
+#if defined(OFFHEAP_FAULT_INJECTION) && !defined(_WIN32)
+namespace internal {
+// From here on this file behaves as on a kernel whose pages are `bytes` long, on a kernel with smaller ones: the only
+// way to run with pages of 16 and 64 KiB on most machines. Reservations are aligned to it, and addresses and lengths
+// that are no multiples of it are refused with EINVAL. Exists in test builds alone, is for the first lines of main(),
+// and says false to what is no page size or smaller than the kernel's.
+[[nodiscard]] bool pretend_page_size(std::size_t bytes);
+}  // namespace internal
+#endif
 
 }  // namespace offheap::os
 

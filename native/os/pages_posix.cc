@@ -19,34 +19,79 @@ namespace {
 // MAP_NORESERVE: address space must not count against overcommit before it is used.
 constexpr int kReserveFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
-[[nodiscard]] bool refused_by_test([[maybe_unused]] Call call) {
-  internal::count(call);
+[[nodiscard]] std::size_t kernel_page_size() {
+  static const auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+[[nodiscard]] bool is_aligned(const std::byte* start, std::size_t align) {
+  return (reinterpret_cast<std::uintptr_t>(start) & (align - 1)) == 0;
+}
+
 #ifdef OFFHEAP_FAULT_INJECTION
+
+// What internal::pretend_page_size() was told; 0 is the kernel's own.
+constinit std::size_t pretended_page_bytes = 0;
+
+[[nodiscard]] bool is_whole_pages(const std::byte* start, std::size_t bytes) {
+  return is_aligned(start, page_size()) && bytes % page_size() == 0;
+}
+
+[[nodiscard]] bool refused_by_test(Call call, const std::byte* start, std::size_t bytes) {
+  internal::count(call);
   if (internal::should_fail(call)) {
     errno = ENOMEM;
     return true;
   }
-#endif
+  // A kernel rounds some lengths up by itself. pages.h asks for whole pages, so that no other system has to.
+  if (!is_whole_pages(start, bytes)) {
+    errno = EINVAL;
+    return true;
+  }
   return false;
 }
+
+// mmap as a kernel of the pretended page size answers it: at a multiple of that.
+[[nodiscard]] void* map_pages(void* hint, std::size_t bytes) {
+  void* const mapped = ::mmap(hint, bytes, PROT_NONE, kReserveFlags, -1, 0);
+  if (mapped == MAP_FAILED || is_aligned(static_cast<std::byte*>(mapped), page_size())) return mapped;
+  ::munmap(mapped, bytes);
+  const std::size_t surplus = page_size() - kernel_page_size();
+  void* const padded = ::mmap(nullptr, bytes + surplus, PROT_NONE, kReserveFlags, -1, 0);
+  if (padded == MAP_FAILED) return padded;
+  auto* const first = static_cast<std::byte*>(padded);
+  const std::size_t before = -reinterpret_cast<std::uintptr_t>(first) & (page_size() - 1);
+  if (before > 0) ::munmap(first, before);
+  if (before < surplus) ::munmap(first + before + bytes, surplus - before);
+  return first + before;
+}
+
+#else
+
+[[nodiscard]] bool refused_by_test(Call call, const std::byte* /*start*/, std::size_t /*bytes*/) {
+  internal::count(call);
+  return false;
+}
+
+[[nodiscard]] void* map_pages(void* hint, std::size_t bytes) {
+  return ::mmap(hint, bytes, PROT_NONE, kReserveFlags, -1, 0);
+}
+
+#endif
 
 [[nodiscard]] Error last_error(Call call) { return {errno, call}; }
 
 [[nodiscard]] Result<std::byte*> map(void* hint, std::size_t bytes) {
-  if (refused_by_test(Call::kReserve)) return last_error(Call::kReserve);
-  void* start = ::mmap(hint, bytes, PROT_NONE, kReserveFlags, -1, 0);
+  if (refused_by_test(Call::kReserve, static_cast<std::byte*>(hint), bytes)) return last_error(Call::kReserve);
+  void* start = map_pages(hint, bytes);
   if (start == MAP_FAILED) return last_error(Call::kReserve);
   return static_cast<std::byte*>(start);
 }
 
 [[nodiscard]] Result<Done> unmap(std::byte* start, std::size_t bytes) {
-  if (refused_by_test(Call::kRelease)) return last_error(Call::kRelease);
+  if (refused_by_test(Call::kRelease, start, bytes)) return last_error(Call::kRelease);
   if (::munmap(start, bytes) != 0) return last_error(Call::kRelease);
   return Done{};
-}
-
-[[nodiscard]] bool is_aligned(const std::byte* start, std::size_t align) {
-  return (reinterpret_cast<std::uintptr_t>(start) & (align - 1)) == 0;
 }
 
 // Ends of padded reservations whose unmapping was refused: address space without memory behind it. They are tried
@@ -113,9 +158,21 @@ void describe(const Error& error, char* text, std::size_t capacity) {
 }
 
 std::size_t page_size() {
-  static const auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  return size;
+#ifdef OFFHEAP_FAULT_INJECTION
+  if (pretended_page_bytes != 0) return pretended_page_bytes;
+#endif
+  return kernel_page_size();
 }
+
+#ifdef OFFHEAP_FAULT_INJECTION
+bool internal::pretend_page_size(std::size_t bytes) {
+  constexpr std::size_t kKiB = 1024;
+  if (bytes != 4 * kKiB && bytes != 16 * kKiB && bytes != 64 * kKiB) return false;
+  if (bytes < kernel_page_size()) return false;
+  pretended_page_bytes = bytes;
+  return true;
+}
+#endif
 
 std::size_t allocation_granularity() { return page_size(); }
 
@@ -150,13 +207,13 @@ Result<std::byte*> reserve(std::size_t bytes, std::size_t align) {
 }
 
 Result<Done> commit(std::byte* start, std::size_t bytes) {
-  if (refused_by_test(Call::kCommit)) return last_error(Call::kCommit);
+  if (refused_by_test(Call::kCommit, start, bytes)) return last_error(Call::kCommit);
   if (::mprotect(start, bytes, PROT_READ | PROT_WRITE) != 0) return last_error(Call::kCommit);
   return Done{};
 }
 
 Result<Done> decommit(std::byte* start, std::size_t bytes) {
-  if (refused_by_test(Call::kDecommit)) return last_error(Call::kDecommit);
+  if (refused_by_test(Call::kDecommit, start, bytes)) return last_error(Call::kDecommit);
   // Mapping afresh over the range gives memory, page tables and commit charge back and takes access away in one call.
   // A late write by I/O that was in flight then gets EFAULT in place of a page somebody else may own.
   if (::mmap(start, bytes, PROT_NONE, kReserveFlags | MAP_FIXED, -1, 0) == MAP_FAILED)
@@ -165,13 +222,15 @@ Result<Done> decommit(std::byte* start, std::size_t bytes) {
 }
 
 Result<Done> discard(std::byte* start, std::size_t bytes) {
+  if (refused_by_test(Call::kDecommit, start, bytes)) return last_error(Call::kDecommit);
 #ifdef __linux__
-  if (refused_by_test(Call::kDecommit)) return last_error(Call::kDecommit);
   if (::madvise(start, bytes, MADV_DONTNEED) != 0) return last_error(Call::kDecommit);
-  return Done{};
 #else
-  return decommit(start, bytes);
+  // Elsewhere MADV_DONTNEED is a hint that may do nothing.
+  if (::mmap(start, bytes, PROT_READ | PROT_WRITE, kReserveFlags | MAP_FIXED, -1, 0) == MAP_FAILED)
+    return last_error(Call::kDecommit);
 #endif
+  return Done{};
 }
 
 Result<Done> release(std::byte* start, std::size_t bytes) {
@@ -183,7 +242,7 @@ Result<Done> release(std::byte* start, std::size_t bytes) {
 }
 
 Result<Done> protect(std::byte* start, std::size_t bytes, Access access) {
-  if (refused_by_test(Call::kProtect)) return last_error(Call::kProtect);
+  if (refused_by_test(Call::kProtect, start, bytes)) return last_error(Call::kProtect);
   const int protection = access == Access::kNone   ? PROT_NONE
                          : access == Access::kRead ? PROT_READ
                                                    : PROT_READ | PROT_WRITE;
@@ -192,7 +251,7 @@ Result<Done> protect(std::byte* start, std::size_t bytes, Access access) {
 }
 
 Result<Done> advise(std::byte* start, std::size_t bytes, Advice advice) {
-  if (refused_by_test(Call::kAdvise)) return last_error(Call::kAdvise);
+  if (refused_by_test(Call::kAdvise, start, bytes)) return last_error(Call::kAdvise);
   int advised = MADV_DONTNEED;
   if (advice == Advice::kHugePages) {
 #ifdef MADV_HUGEPAGE
@@ -211,14 +270,16 @@ Result<Done> move([[maybe_unused]] std::byte* from, [[maybe_unused]] std::byte* 
 #ifndef MREMAP_DONTUNMAP
   constexpr int MREMAP_DONTUNMAP = 4;  // since Linux 5.7, glibc 2.32; older kernels answer EINVAL
 #endif
-  const bool refused = refused_by_test(Call::kMove);
+  const bool refused = refused_by_test(Call::kMove, from, bytes);
+  const Error refusal = last_error(Call::kMove);
 #ifdef OFFHEAP_FAULT_INJECTION
+  if (!is_whole_pages(to, bytes)) return Error{EINVAL, Call::kMove};
   if (refused) ::munmap(to, bytes);  // the worst a kernel does
 #endif
   // DONTUNMAP: without it the old range becomes a hole that any thread's mmap may fall into before we release it.
   constexpr int kFlags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
   if (!refused && ::mremap(from, bytes, bytes, kFlags, to) != MAP_FAILED) return Done{};
-  const Error error = refused ? Error{ENOMEM, Call::kMove} : last_error(Call::kMove);
+  const Error error = refused ? refusal : last_error(Call::kMove);
   // Kernels before 6.17 unmap the target first and then refuse a source of several mappings, which a block is that was
   // moved before and has grown since. Fill the hole again; if there is none this changes nothing.
   void* const filled = ::mmap(to, bytes, PROT_READ | PROT_WRITE, kReserveFlags | MAP_FIXED_NOREPLACE, -1, 0);

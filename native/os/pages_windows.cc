@@ -1,14 +1,16 @@
 // Windows: the VirtualAlloc family. Reservations start at multiples of 64 KiB, pages are 4 KiB, and a reservation is
 // released whole: MEM_RELEASE takes its base and size 0.
-#define WIN32_LEAN_AND_MEAN
-#define NOMINMAX
-#include <windows.h>
-
 #include <cstdio>
 
+#include "os/late_touches_windows.h"
 #include "os/pages.h"
+#include "os/windows.h"
 
 namespace offheap::os {
+
+#ifdef OFFHEAP_FAULT_INJECTION
+bool internal::without_virtual_alloc2 = false;
+#endif
 
 namespace {
 
@@ -34,11 +36,57 @@ namespace {
   return info;
 }
 
+// VirtualAlloc2 alone takes an alignment. It came with Windows 10 version 1803, and a program that names it directly
+// does not start on older systems.
+using VirtualAlloc2Function = PVOID(WINAPI*)(HANDLE process, PVOID start, SIZE_T bytes, ULONG type, ULONG protection,
+                                             MEM_EXTENDED_PARAMETER* parameters, ULONG parameter_count);
+
+[[nodiscard]] VirtualAlloc2Function find_virtual_alloc2() {
+  const HMODULE library = ::GetModuleHandleW(L"kernelbase.dll");
+  if (library == nullptr) return nullptr;
+  return reinterpret_cast<VirtualAlloc2Function>(reinterpret_cast<void*>(::GetProcAddress(library, "VirtualAlloc2")));
+}
+
 [[nodiscard]] Result<std::byte*> reserve_at(void* where, std::size_t bytes) {
   if (refused_by_test(Call::kReserve)) return last_error(Call::kReserve);
-  void* start = ::VirtualAlloc(where, bytes, MEM_RESERVE, PAGE_NOACCESS);
+  void* const start = ::VirtualAlloc(where, bytes, MEM_RESERVE, PAGE_NOACCESS);
   if (start == nullptr) return last_error(Call::kReserve);
   return static_cast<std::byte*>(start);
+}
+
+[[nodiscard]] Result<std::byte*> reserve_aligned(VirtualAlloc2Function virtual_alloc2, std::size_t bytes,
+                                                 std::size_t align) {
+  if (refused_by_test(Call::kReserve)) return last_error(Call::kReserve);
+  MEM_ADDRESS_REQUIREMENTS requirements{};
+  requirements.Alignment = align;
+  MEM_EXTENDED_PARAMETER parameter{};
+  parameter.Type = MemExtendedParameterAddressRequirements;
+  parameter.Pointer = &requirements;
+  void* const start = virtual_alloc2(::GetCurrentProcess(), nullptr, bytes, MEM_RESERVE, PAGE_NOACCESS, &parameter, 1);
+  if (start == nullptr) return last_error(Call::kReserve);
+  return static_cast<std::byte*>(start);
+}
+
+// A reservation cannot be cut, so where there is no VirtualAlloc2 an aligned one is found by taking a larger one,
+// reading where it lies, giving it back and asking for the aligned part. Another thread may take the place in between:
+// then try again.
+[[nodiscard]] Result<std::byte*> reserve_by_probing(std::size_t bytes, std::size_t align) {
+  const std::size_t padded = bytes + align;
+  if (padded < bytes) return Error{ERROR_NOT_ENOUGH_MEMORY, Call::kReserve};
+  constexpr int kAttempts = 16;
+  Error error{ERROR_NOT_ENOUGH_MEMORY, Call::kReserve};
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const auto probe = reserve_at(nullptr, padded);
+    if (!probe.ok()) return probe;
+    const auto first = reinterpret_cast<std::uintptr_t>(probe.value());
+    const auto released = release(probe.value(), padded);
+    if (!released.ok()) return released.error();
+    const std::uintptr_t aligned = (first + align - 1) & ~(align - 1);
+    const auto reserved = reserve_at(reinterpret_cast<void*>(aligned), bytes);
+    if (reserved.ok()) return reserved;
+    error = reserved.error();
+  }
+  return error;
 }
 
 }  // namespace
@@ -79,24 +127,13 @@ std::size_t page_size() { return system_info().dwPageSize; }
 std::size_t allocation_granularity() { return system_info().dwAllocationGranularity; }
 
 Result<std::byte*> reserve(std::size_t bytes, std::size_t align) {
-  const std::size_t padded = bytes + align;
-  if (padded < bytes) return Error{ERROR_NOT_ENOUGH_MEMORY, Call::kReserve};
-  // A reservation cannot be cut, so an aligned one is found by taking a larger one, reading where it lies, giving it
-  // back and asking for the aligned part. Another thread may take the place in between: then try again.
-  constexpr int kAttempts = 16;
-  Error error{ERROR_NOT_ENOUGH_MEMORY, Call::kReserve};
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const auto probe = reserve_at(nullptr, padded);
-    if (!probe.ok()) return probe;
-    const auto first = reinterpret_cast<std::uintptr_t>(probe.value());
-    const auto released = release(probe.value(), padded);
-    if (!released.ok()) return released.error();
-    const std::uintptr_t aligned = (first + align - 1) & ~(align - 1);
-    const auto reserved = reserve_at(reinterpret_cast<void*>(aligned), bytes);
-    if (reserved.ok()) return reserved;
-    error = reserved.error();
-  }
-  return error;
+  if (align <= allocation_granularity()) return reserve_at(nullptr, bytes);
+  static const VirtualAlloc2Function virtual_alloc2 = find_virtual_alloc2();
+#ifdef OFFHEAP_FAULT_INJECTION
+  if (internal::without_virtual_alloc2) return reserve_by_probing(bytes, align);
+#endif
+  if (virtual_alloc2 == nullptr) return reserve_by_probing(bytes, align);
+  return reserve_aligned(virtual_alloc2, bytes, align);
 }
 
 Result<Done> commit(std::byte* start, std::size_t bytes) {
@@ -111,11 +148,17 @@ Result<Done> decommit(std::byte* start, std::size_t bytes) {
   return Done{};
 }
 
-Result<Done> discard(std::byte* start, std::size_t bytes) { return decommit(start, bytes); }
+Result<Done> discard(std::byte* start, std::size_t bytes) {
+  // First, so that no touch comes between.
+  if (!late_touches::expect(start, bytes)) return last_error(Call::kDecommit);
+  return decommit(start, bytes);
+}
 
-Result<Done> release(std::byte* start, [[maybe_unused]] std::size_t bytes) {
+Result<Done> release(std::byte* start, std::size_t bytes) {
   if (refused_by_test(Call::kRelease)) return last_error(Call::kRelease);
+  // A size is refused: a reservation ends as a whole.
   if (::VirtualFree(start, 0, MEM_RELEASE) == 0) return last_error(Call::kRelease);
+  late_touches::forget(start, bytes);
   return Done{};
 }
 

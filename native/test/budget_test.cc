@@ -2,10 +2,10 @@
 
 #include <array>
 #include <atomic>
-#include <barrier>
 #include <vector>
 
 #include "test/heaps.h"
+#include "test/monitor.h"
 
 namespace offheap::test {
 
@@ -75,7 +75,7 @@ TEST("of many threads that take the last bytes, exactly as many succeed as there
   for (int round = 0; round < 20; ++round) {
     Budget budget(100'000);
     std::array<std::size_t, kThreads> taken{};
-    std::barrier start(kThreads);
+    Barrier start(kThreads);
     on_threads(kThreads, [&](std::size_t self) {
       start.arrive_and_wait();
       while (budget.take(1)) ++taken[self];

@@ -11,6 +11,7 @@
 
 #ifdef OFFHEAP_FAULT_INJECTION
 #include "os/calls.h"
+#include "os/pages.h"
 #endif
 
 namespace offheap::test {
@@ -49,6 +50,20 @@ bool wanted(std::string_view promise, const std::vector<std::string_view>& filte
 }
 
 enum class Outcome { kPassed, kFailed, kSkipped };
+
+// Whether the tests can run with pages this long; says why not.
+bool use_page_size([[maybe_unused]] std::uint64_t bytes) {
+#if defined(OFFHEAP_FAULT_INJECTION) && !defined(_WIN32)
+  if (offheap::os::internal::pretend_page_size(bytes)) return true;
+  std::fprintf(stderr, "--page-size: a page has 4096, 16384 or 65536 bytes, and here no fewer than %zu\n",
+               offheap::os::page_size());
+#elif defined(_WIN32)
+  std::fprintf(stderr, "--page-size: not on Windows, whose pages are 4096 bytes everywhere\n");
+#else
+  std::fprintf(stderr, "--page-size: only in a build with OFFHEAP_FAULT_INJECTION\n");
+#endif
+  return false;
+}
 
 Outcome run(const Test& test) {
   current_note.clear();
@@ -118,7 +133,8 @@ void on_threads(std::size_t count, const std::function<void(std::size_t)>& body)
 
 }  // namespace offheap::test
 
-// Usage: tests [--operations=n] [--seed=n] [--times] [words that a test's name must contain, any of them]
+// Usage: tests [--operations=n] [--seed=n] [--page-size=bytes] [--times] [words that a test's name must contain, any of
+// them]
 int main(int argument_count, char** arguments) {
   using namespace offheap::test;
   std::vector<std::string_view> filters;
@@ -127,6 +143,10 @@ int main(int argument_count, char** arguments) {
     const std::string_view argument = arguments[index];
     if (parse_number(argument, "--operations=", parsed.operations)) continue;
     if (parse_number(argument, "--seed=", parsed.seed)) continue;
+    if (std::uint64_t bytes = 0; parse_number(argument, "--page-size=", bytes)) {
+      if (!use_page_size(bytes)) return 2;
+      continue;
+    }
     if (argument == "--times") {
       times = true;
       continue;

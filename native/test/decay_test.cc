@@ -1,4 +1,5 @@
 // Giving pages back: after a second of idleness, at once on trim, never in the middle of a burst.
+#include <array>
 #include <vector>
 
 #include "heap/heap.h"
@@ -41,7 +42,7 @@ TEST("free pages stay until their time, and go back when it has come") {
   CHECK_EQ(heap->statistics().committed, committed);
   CHECK(!heap->decay(now + kDecayMilliseconds));
   const Statistics statistics = heap->statistics();
-  CHECK_EQ(statistics.committed, statistics.metadata + wall.usable);
+  CHECK_EQ(statistics.committed, statistics.metadata + bytes_of_touched_pages(std::array{wall}));
   CHECK_EQ(statistics.regions, 1U);
   CHECK(wall.intact());
   CHECK(heap->check_invariants());
@@ -80,21 +81,27 @@ TEST("a heap at work gives back only long runs that have been free for ten secon
     CHECK(heap->decay(time));
   };
   const heap::Region* const region = heap->regions();
-  const auto committed = [&](const Held& held) {
+  // The kernel's pages that lie within the block: it takes no part of one.
+  const auto whole_pages = [&](const Held& held) {
     const auto offset = static_cast<std::size_t>(held.address - heap->regions()->address_of(0));
-    return region->committed.test(static_cast<std::uint32_t>(offset / heap::kPageBytes));
+    const std::size_t from = heap::round_up(offset, os::page_size());
+    const std::size_t end = (offset + held.usable) / os::page_size() * os::page_size();
+    CHECK(from < end);
+    return heap::PageRange{heap::pages_for(from), heap::pages_for(end - from)};
   };
+  const auto committed = [&](const Held& held) { return region->committed.all(whole_pages(held)); };
+  const auto given_back = [&](const Held& held) { return region->committed.none(whole_pages(held)); };
   at_work(now);
   at_work(now + heap::kBusyDecayMilliseconds - 1);
   CHECK(committed(shorter) && committed(longer));
   at_work(now + heap::kBusyDecayMilliseconds);
-  CHECK(committed(shorter) && !committed(longer));
+  CHECK(committed(shorter) && given_back(longer));
   at_work(now + 3 * heap::kBusyDecayMilliseconds);
   CHECK(committed(shorter));
   // Quiet from here on.
   (void)heap->decay(now + 3 * heap::kBusyDecayMilliseconds + kDecayMilliseconds);
   CHECK(!heap->decay(now + 3 * heap::kBusyDecayMilliseconds + 2 * kDecayMilliseconds));
-  CHECK(!committed(shorter) && !committed(longer));
+  CHECK(given_back(shorter) && given_back(longer));
   CHECK(wall.intact() && last.intact());
 }
 
@@ -114,7 +121,7 @@ TEST("what is left of a run that was cut is as old as the run") {
   (void)heap->decay(now + kDecayMilliseconds - 1);  // the heap was in use until now
   CHECK(!heap->decay(now + kDecayMilliseconds));
   const Statistics statistics = heap->statistics();
-  CHECK_EQ(statistics.committed, statistics.metadata + front.usable + wall.usable);
+  CHECK_EQ(statistics.committed, statistics.metadata + bytes_of_touched_pages(std::array{front, wall}));
 }
 
 TEST("an empty span of a bucket is kept for a second and then goes back") {
@@ -155,13 +162,30 @@ TEST("trim leaves live blocks alone and takes every page between them") {
     freed.push_back(hold(*heap, 100 * kKiB));
   }
   for (const Held& held : freed) drop(*heap, held);
-  CHECK(heap->trim() >= 100 * kKiB * 50);
+  CHECK(heap->trim() >= bytes_of_whole_pages(freed));
   const Statistics statistics = heap->statistics();
-  CHECK_EQ(statistics.committed, statistics.metadata + statistics.usable);
+  CHECK_EQ(statistics.committed, statistics.metadata + bytes_of_touched_pages(kept));
   CHECK_EQ(statistics.usable, 40 * kKiB * 50);
   for (const Held& held : kept) drop(*heap, held);
   (void)heap->trim();
   check_nothing_left(*heap);
+}
+
+TEST("a page used again in part after it was given back counts as a whole, and goes back as a whole") {
+  OwnHeap heap;
+  const Held wall = hold(*heap, 64 * kKiB);
+  drop(*heap, hold(*heap, 3 * kMiB));
+  (void)heap->trim();
+  const std::size_t committed = heap->statistics().committed;
+  for (const std::size_t pages : {9, 10, 11, 35}) {
+    const Held held = hold(*heap, heap::bytes_of(static_cast<std::uint32_t>(pages)));
+    const std::size_t used = heap->statistics().committed - committed;
+    CHECK_EQ(used, bytes_of_touched_pages(std::array{held}));
+    drop(*heap, held);
+    (void)heap->trim();
+    CHECK_EQ(heap->statistics().committed, committed);
+  }
+  CHECK(wall.intact());
 }
 
 TEST("what was trimmed can be had again, and reads zero") {

@@ -179,7 +179,7 @@ TEST("a free of the heap's own metadata is refused") {
   check_refused(*heap, region + 64 * kKiB, Refusal::kForeign);
   check_refused(*heap, region + heap::kRegionMetadataBytes - 8, Refusal::kForeign);
   check_refused(*heap, reinterpret_cast<std::byte*>(heap.get()), Refusal::kForeign);
-  // A reservation's header, 64 KiB below the block in it.
+  // A reservation's header, below the block in it.
   auto* const huge = const_cast<heap::HugeBlock*>(heap->huge_blocks());
   check_refused(*heap, reinterpret_cast<std::byte*>(huge), Refusal::kForeign);
 }
@@ -326,6 +326,23 @@ TEST("statistics name every byte: usable, free, committed, reserved, spans") {
   CHECK_EQ(statistics.metadata, empty.metadata + region->committed_metadata + os::page_size());
   CHECK_EQ(statistics.committed,
            statistics.metadata + std::size_t{region->committed_pages} * heap::kPageBytes + huge.usable);
+}
+
+TEST("one block of each class commits their spans, at most twice over, and touches a page or a little more for each") {
+  OwnHeap heap;
+  std::vector<Held> blocks;
+  for (const std::uint32_t size : heap::kDefaultClasses) blocks.push_back(hold(*heap, size));
+  std::size_t spans = 0;
+  heap->for_each_span([&](const heap::Region&, const heap::Span& span) {
+    if (span.kind == SpanKind::kBucket) spans += heap::bytes_of(span.pages.count);
+  });
+  const Statistics statistics = heap->statistics();
+  CHECK(statistics.committed - statistics.metadata >= spans);
+  CHECK(statistics.committed - statistics.metadata <= 2 * spans);
+  CHECK(statistics.committed <= 9 * kMiB);
+  // A page for each block beside what it fills, since most fill none.
+  CHECK(bytes_of_touched_pages(blocks) <= statistics.usable + blocks.size() * os::page_size());
+  for (const Held& held : blocks) drop(*heap, held);
 }
 
 TEST("impossible sizes are refused by the kernel, and the heap is as it was") {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <numeric>
+#include <set>
 #include <vector>
 
 #include "heap/heap.h"
@@ -150,6 +151,34 @@ inline void drop(Heap& heap, const Held& held) {
 
 [[nodiscard]] inline std::uint64_t kernel_calls(os::Call call) {
   return os::call_counts()[static_cast<std::size_t>(call)];
+}
+
+// What the kernel backs at least while these blocks live: bytes of its pages that one of them touches, each page once.
+// With pages of 4 KiB that is what the blocks of the dynamic bucket can hold.
+template <typename Blocks>
+[[nodiscard]] std::size_t bytes_of_touched_pages(const Blocks& blocks) {
+  const std::uintptr_t page = os::page_size();
+  std::set<std::uintptr_t> pages;
+  for (const auto& held : blocks) {
+    const auto start = reinterpret_cast<std::uintptr_t>(held.address);
+    for (std::uintptr_t at = start / page; at * page < start + held.size; ++at) pages.insert(at);
+  }
+  return pages.size() * page;
+}
+
+// What the kernel can take back when these blocks are freed, and no block beside them: bytes of its pages that lie
+// within one of them.
+template <typename Blocks>
+[[nodiscard]] std::size_t bytes_of_whole_pages(const Blocks& blocks) {
+  const std::uintptr_t page = os::page_size();
+  std::size_t bytes = 0;
+  for (const auto& held : blocks) {
+    const auto start = reinterpret_cast<std::uintptr_t>(held.address);
+    const std::uintptr_t first = (start + page - 1) / page;
+    const std::uintptr_t end = (start + heap::round_up(held.size, heap::kPageBytes)) / page;
+    if (end > first) bytes += (end - first) * page;
+  }
+  return bytes;
 }
 
 // A span as pictures show it.

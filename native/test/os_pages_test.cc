@@ -1,4 +1,5 @@
 // What native/os promises on every system. What can only be seen from inside one system is in os_pages_linux_test.cc.
+#include <cerrno>
 #include <cstring>
 #include <string>
 
@@ -135,6 +136,36 @@ TEST("a reservation no kernel can give is refused with the call and a number tha
     os::describe(made.error(), few, sizeof few);
     CHECK(std::strlen(few) < 4);
   }
+}
+
+TEST("what is no whole pages is refused on POSIX, and changes nothing") {
+#ifdef _WIN32
+  skip("Windows takes the pages that hold some of it");
+#endif
+  const std::size_t page = os::page_size();
+  const std::size_t half = page / 2;
+  const Reserved reserved(4 * page);
+  const Reserved other(4 * page);
+  std::byte* const start = reserved.start();
+  CHECK(os::commit(start, 4 * page).ok());
+  CHECK(os::commit(other.start(), 4 * page).ok());
+  fill_pattern(start, 4 * page, 8);
+  const auto check_refused = [&](const auto& call) {
+    CHECK_EQ(call(start + half, page).error().number, EINVAL);
+    CHECK_EQ(call(start, page + half).error().number, EINVAL);
+    CHECK(has_pattern(start, 4 * page, 8));
+  };
+  check_refused(os::commit);
+  check_refused(os::decommit);
+  check_refused(os::discard);
+  check_refused(os::release);
+  check_refused([](auto from, auto bytes) { return os::protect(from, bytes, os::Access::kNone); });
+  check_refused([](auto from, auto bytes) { return os::advise(from, bytes, os::Advice::kDiscard); });
+#ifdef __linux__
+  check_refused([&](auto from, auto bytes) { return os::move(from, other.start(), bytes); });
+  check_refused([&](auto from, auto bytes) { return os::move(other.start(), from, bytes); });
+#endif
+  CHECK_EQ(os::reserve(page + half, page).error().number, EINVAL);
 }
 
 TEST("every kind of kernel call has a name") {

@@ -4,12 +4,12 @@
 
 #include <array>
 #include <atomic>
-#include <barrier>
 #include <functional>
 #include <thread>
 
 #include "test/fences.h"
 #include "test/heaps.h"
+#include "test/monitor.h"
 
 namespace offheap::test {
 
@@ -83,7 +83,7 @@ TEST("the owner and the others work one at a time") {
     Guarded guarded;
     std::uint64_t by_owner = 0;
     std::atomic<int> others_at_work{kOthers};
-    std::barrier start(kOthers + 1);
+    Barrier start(kOthers + 1);
     Threads threads;
     threads.start([&] {
       start.arrive_and_wait();
@@ -113,7 +113,7 @@ TEST("the others work one at a time where nobody is the owner") {
   both_ways([] {
     OwnerLock lock;
     Guarded guarded;
-    std::barrier start(kOthers);
+    Barrier start(kOthers);
     on_threads(kOthers, [&](std::size_t) {
       start.arrive_and_wait();
       for (int round = 0; round < kOtherRounds; ++round) {
@@ -231,7 +231,7 @@ TEST("a new owner sees all that the old one did, while others go on working") {
     std::atomic<int> turn{0};
     std::atomic<std::uint64_t> by_others{0};
     std::array<std::uint64_t, kOwners> by_owner{};
-    std::barrier start(kOwners + kOtherThreads);
+    Barrier start(kOwners + kOtherThreads);
     Threads threads;
     for (int self = 0; self < kOwners; ++self) {
       threads.start([&, self] {

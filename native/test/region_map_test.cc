@@ -31,15 +31,22 @@ TEST("every 64 MiB of a huge block lead to it, and to nothing when it is gone") 
     CHECK(region_map::find(address + offset) == nullptr);
 }
 
-TEST("any address at all may be looked up") {
+TEST("any address at all may be looked up, and leads to nothing that does not cover it") {
+  const auto check = [](std::uintptr_t address) {
+    const auto* const head = region_map::find(reinterpret_cast<const void*>(address));
+    if (head == nullptr) return;
+    // Windows gives low addresses too, and some tests leave a heap behind.
+    const auto start = reinterpret_cast<std::uintptr_t>(head);
+    CHECK(start <= address && address < start + head->bytes);
+  };
   int on_stack = 0;
   CHECK(region_map::find(&on_stack) == nullptr);
   CHECK(region_map::find(nullptr) == nullptr);
   for (unsigned shift = 0; shift < 64; ++shift) {
     const std::uintptr_t address = std::uintptr_t{1} << shift;
-    CHECK(region_map::find(reinterpret_cast<const void*>(address - 1)) == nullptr);
-    CHECK(region_map::find(reinterpret_cast<const void*>(address)) == nullptr);
-    CHECK(region_map::find(reinterpret_cast<const void*>(~address)) == nullptr);
+    check(address - 1);
+    check(address);
+    check(~address);
   }
 }
 

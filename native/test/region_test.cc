@@ -1,5 +1,8 @@
 #include "heap/region.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "test/heaps.h"
 
 namespace offheap::test {
@@ -31,6 +34,13 @@ class OwnRegion {
  private:
   Region* region_ = nullptr;
 };
+
+// The kernel's pages that hold these: what is committed for them.
+[[nodiscard]] heap::PageRange whole_pages(heap::PageRange pages) {
+  const std::size_t from = bytes_of(pages.first) / os::page_size() * os::page_size();
+  const std::size_t end = heap::round_up(bytes_of(pages.end()), os::page_size());
+  return {heap::pages_for(from), heap::pages_for(end - from)};
+}
 
 // Every pattern of lengths that adds up to a region.
 void tile(Region& region, Random& random, std::uint32_t most) {
@@ -79,7 +89,7 @@ TEST("a region has a span record for every page") {
     CHECK(region->span_at(region->address_of(page) + kPageBytes - 1) == span);
   }
   CHECK_EQ(spans, kDataPages);
-  CHECK(region->committed_metadata <= heap::kRegionMetadataBytes);
+  CHECK(region->committed_metadata < heap::kRegionMetadataBytes);  // the rest is without access
   CHECK(reinterpret_cast<std::byte*>(region->span_starting_at(kDataPages - 1) + 1) <=
         region->start() + region->committed_metadata);
   CHECK(region->provide_spans(1).ok());
@@ -132,12 +142,12 @@ TEST("a step that the kernel refuses to commit is tried again as what was asked"
   CHECK(region->commit({10, 5}).ok());
   CHECK_EQ(faults::refused(), 1U);
   faults::clear();
-  CHECK_EQ(region->committed_pages, 5U);
-  CHECK(region->committed.all({10, 5}));
+  CHECK_EQ(region->committed_pages, whole_pages({10, 5}).count);
+  CHECK(region->committed.all(whole_pages({10, 5})));
   faults::fail(Call::kCommit, 1, 2);
   CHECK_EQ(region->commit({20, 5}).error().call, Call::kCommit);
   faults::clear();
-  CHECK_EQ(region->committed_pages, 5U);
+  CHECK_EQ(region->committed_pages, whole_pages({10, 5}).count);
 }
 
 TEST("decommitting a range touches only its committed pages and forgets that they were dirty") {
@@ -151,20 +161,47 @@ TEST("decommitting a range touches only its committed pages and forgets that the
   CHECK_EQ(region->committed_pages, committed - 16);
   CHECK(region->committed.none({16, 16}) && region->dirty.none({16, 16}));
   CHECK(region->committed.all({0, 16}) && region->dirty.all({32, 32}));
-  if (os::kDiscardKeepsAccess) {
-    // What stayed accessible comes back page by page and with no call, and is not believed to read zero: somebody who
-    // still had the address may have written to it.
-    region->address_of(16)[7] = std::byte{1};
-    const auto calls = os::call_counts();
-    CHECK(region->commit({16, 1}).ok());
-    CHECK(os::call_counts() == calls);
-    CHECK_EQ(region->committed_pages, committed - 15);
-    CHECK(region->dirty.test(16) && !region->committed.test(17));
-  } else {
-    CHECK(region->commit({16, 1}).ok());
-    CHECK_EQ(region->committed_pages, committed);
-    CHECK(is_zero(region->address_of(16), 16 * kPageBytes));
+  // What stayed accessible comes back by the kernel's pages, with no call where none is needed, and is not believed to
+  // read zero: somebody who still had the address may have written to it.
+  region->address_of(16)[7] = std::byte{1};
+  const auto calls = kernel_calls();
+  CHECK(region->commit({16, 1}).ok());
+  CHECK_EQ(kernel_calls() - calls, os::kDiscardedNeedCommit ? 1U : 0U);
+  const heap::PageRange back = whole_pages({16, 1});
+  CHECK_EQ(region->committed_pages, committed - 16 + back.count);
+  CHECK(region->dirty.all(back) && region->committed.all(back));
+  CHECK(region->committed.none({back.end(), 32 - back.end()}));
+}
+
+TEST("pages that share one of the kernel's come into use together and are given back together, in any order") {
+  OwnRegion region;
+  Random random(3);
+  const std::uint32_t unit = heap::pages_for(os::page_size());
+  constexpr std::uint32_t kPages = 256;
+  std::vector<bool> used(kPages);
+  for (int round = 0; round < 20'000; ++round) {
+    const auto first = static_cast<std::uint32_t>(random.below(kPages));
+    const auto count = static_cast<std::uint32_t>(1 + random.below(std::min(40U, kPages - first)));
+    const auto end = used.begin() + first + count;
+    if (random.one_in(2)) {
+      CHECK(region->commit({first, count}).ok());
+      std::fill(used.begin() + first, end, true);
+      for (std::uint32_t page = first; page < first + count; ++page) CHECK(region->committed.test(page));
+    } else if (std::find(used.begin() + first, end, true) == end) {
+      const std::uint32_t before = region->committed_pages;
+      const auto done = region->decommit({first, count});
+      CHECK_EQ(done.pages % unit, 0U);
+      CHECK_EQ(region->committed_pages, before - done.pages);
+      CHECK(!region->can_decommit({first, count}));
+    } else {
+      std::fill(used.begin() + first, end, false);
+    }
+    CHECK_EQ(region->committed_pages, region->committed.count({0, kDataPages}));
+    CHECK(region->holds_whole_os_pages());
   }
+  // Nobody uses any, so all of them go back, whatever was used before.
+  (void)region->decommit({0, kDataPages});
+  CHECK_EQ(region->committed_pages, 0U);
 }
 
 TEST("zeroing a range clears the dirty pages in it and no byte beside it") {

@@ -4,9 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <barrier>
 #include <bit>
-#include <condition_variable>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -15,6 +13,7 @@
 
 #include "heap/region.h"
 #include "test/heaps.h"
+#include "test/monitor.h"
 
 namespace offheap::test {
 
@@ -37,22 +36,21 @@ constexpr std::size_t kThreads = 8;
 class Channel {
  public:
   void send(std::optional<Held> held) {
-    const std::scoped_lock lock(mutex_);
+    const std::scoped_lock lock(monitor_);
     waiting_.push_back(held);
-    arrived_.notify_one();
+    monitor_.notify_all();
   }
   // Nothing when the sender is through.
   [[nodiscard]] std::optional<Held> receive() {
-    std::unique_lock lock(mutex_);
-    arrived_.wait(lock, [this] { return !waiting_.empty(); });
+    const std::scoped_lock lock(monitor_);
+    monitor_.wait([this] { return !waiting_.empty(); });
     const std::optional<Held> held = waiting_.front();
     waiting_.pop_front();
     return held;
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable arrived_;
+  Monitor monitor_;
   std::deque<std::optional<Held>> waiting_;
 };
 
@@ -239,7 +237,7 @@ TEST("eight threads free one owner's blocks while it goes on allocating, freeing
 TEST("eight heaps, eight threads: each frees its neighbour's blocks while the neighbour collects") {
   std::array<Heap*, kThreads> heaps{};
   std::array<std::vector<Held>, kThreads> blocks;
-  std::barrier everybody(static_cast<std::ptrdiff_t>(kThreads));
+  Barrier everybody(kThreads);
   on_threads(kThreads, [&](std::size_t self) {
     OwnHeap heap;
     heaps[self] = heap.get();
@@ -271,7 +269,7 @@ TEST("of several threads that free one block at once, exactly one is told that i
     for (std::size_t index = 0; index < blocks_wanted; ++index) {
       blocks.push_back({heap->allocate(layout(size), Fill::kAnything).value().address, size, size, 0});
     }
-    std::barrier start(static_cast<std::ptrdiff_t>(kRacers));
+    Barrier start(kRacers);
     std::vector<std::atomic<int>> freed(blocks_wanted);
     std::vector<std::atomic<int>> refused(blocks_wanted);
     on_threads(kRacers, [&](std::size_t) {

@@ -1,11 +1,11 @@
 // What Rulloc's tests check, one by one, on our structures. The names are the lines of that list.
 #include <array>
-#include <barrier>
 #include <vector>
 
 #include "heap/bucket.h"
 #include "heap/region.h"
 #include "test/heaps.h"
+#include "test/monitor.h"
 
 namespace offheap::test {
 
@@ -286,7 +286,7 @@ TEST("Rulloc 8: realloc moves a block up the buckets and keeps its contents") {
 
 TEST("Rulloc 9: eight threads: all allocate, barrier, all check, all free") {
   constexpr std::size_t kThreads = 8;
-  std::barrier barrier(static_cast<std::ptrdiff_t>(kThreads));
+  Barrier barrier(kThreads);
   on_threads(kThreads, [&](std::size_t self) {
     OwnHeap heap;
     const auto made = heap->allocate(layout(1024), Fill::kAnything);
@@ -308,7 +308,7 @@ TEST("Rulloc 9: eight threads, six sizes, a thousand times each, every byte writ
   constexpr int kTimes = 1000;
 #endif
   constexpr std::array<std::size_t, 6> kSizes{16, 128, 1000, 4096, 40'000, 100'000};
-  std::barrier barrier(static_cast<std::ptrdiff_t>(kThreads));
+  Barrier barrier(kThreads);
   on_threads(kThreads, [&](std::size_t self) {
     OwnHeap heap;
     barrier.arrive_and_wait();

@@ -4,14 +4,11 @@
 #define OFFHEAP_TEST_SHARED_HEAPS_H_
 
 #include <atomic>
-#include <barrier>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <exception>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -22,6 +19,7 @@
 #include "heap/region_map.h"
 #include "heap/shared_heap.h"
 #include "test/heaps.h"
+#include "test/monitor.h"
 
 namespace offheap::test {
 
@@ -147,9 +145,9 @@ class Worker {
   Worker() : thread_([this] { work(); }) {}
   ~Worker() {
     {
-      const std::scoped_lock lock(mutex_);
+      const std::scoped_lock lock(monitor_);
       ended_ = true;
-      changed_.notify_all();
+      monitor_.notify_all();
     }
     thread_.join();
   }
@@ -158,18 +156,18 @@ class Worker {
 
   // Returns when it is done; throws what it throws.
   void run(const std::function<void()>& task) {
-    std::unique_lock lock(mutex_);
+    const std::scoped_lock lock(monitor_);
     task_ = &task;
-    changed_.notify_all();
-    changed_.wait(lock, [this] { return task_ == nullptr; });
+    monitor_.notify_all();
+    monitor_.wait([this] { return task_ == nullptr; });
     if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
   }
 
  private:
   void work() {
-    std::unique_lock lock(mutex_);
+    const std::scoped_lock lock(monitor_);
     while (true) {
-      changed_.wait(lock, [this] { return ended_ || task_ != nullptr; });
+      monitor_.wait([this] { return ended_ || task_ != nullptr; });
       if (ended_) return;
       try {
         (*task_)();
@@ -177,12 +175,11 @@ class Worker {
         thrown_ = std::current_exception();
       }
       task_ = nullptr;
-      changed_.notify_all();
+      monitor_.notify_all();
     }
   }
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
+  Monitor monitor_;
   const std::function<void()>* task_ = nullptr;
   bool ended_ = false;
   std::exception_ptr thrown_;
@@ -233,7 +230,7 @@ class SetAtEnd {
 // keeps the others waiting no longer.
 inline void on_meeting_threads(std::size_t count,
                                const std::function<void(std::size_t, const std::function<void()>&)>& body) {
-  std::barrier everybody(static_cast<std::ptrdiff_t>(count));
+  Barrier everybody(count);
   on_threads(count, [&](std::size_t self) {
     try {
       body(self, [&] { everybody.arrive_and_wait(); });

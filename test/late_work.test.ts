@@ -11,12 +11,7 @@ function expectSurvival(script: string): void {
   expect(result).to.deep.equal({ status: 0, signal: null, stdout: "survived\n", stderr: "" });
 }
 
-// Addresses of blocks stay accessible where the kernel can take memory away without taking access away.
-const keepsAccess = process.platform === "linux";
-
 describe("work that goes on after a block was freed", () => {
-  if (!keepsAccess) return;
-
   for (const size of [1000, 65_536, 32 << 20]) {
     it(`of a Buffer method whose argument frees the block ends in peace, at ${size} bytes`, () => {
       expectSurvival(`
@@ -62,7 +57,9 @@ describe("work that goes on after a block was freed", () => {
     `);
   });
 
-  it("is met by no hole in the process's mappings, however blocks were freed", () => {
+  it("is met by no hole in the process's mappings, however blocks were freed", function () {
+    // Elsewhere there is no limit on mappings.
+    if (process.platform !== "linux") this.skip();
     expectSurvival(`
       const { readFileSync } = require("node:fs");
       const mappings = () => readFileSync("/proc/self/maps", "utf8").split("\\n").length;

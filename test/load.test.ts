@@ -1,12 +1,13 @@
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
 import { addonFiles, type Variant, variantsToTry } from "../dist/addon_files.js";
 import { loadAddon } from "../dist/load.js";
+import { remedies } from "../dist/load_failure.js";
 import { PACKAGE_ROOT } from "./child_process.js";
 import { caught } from "./promises.js";
 import { runtimeName } from "./runtime_features.js";
+import { makeFolder, removeFolder } from "./temporary_folder.js";
 
 const isNode = runtimeName === "node";
 const platform = `${process.platform}-${process.arch}`;
@@ -52,18 +53,22 @@ describe("loading the addon", () => {
   let root: string;
   beforeEach(() => {
     delete process.env.OFFHEAP_BUFFERS;
-    root = mkdtempSync(join(tmpdir(), "offheap-"));
+    root = makeFolder();
   });
   afterEach(() => {
     if (asked === undefined) delete process.env.OFFHEAP_BUFFERS;
     else process.env.OFFHEAP_BUFFERS = asked;
-    rmSync(root, { recursive: true });
+    removeFolder(root);
   });
 
-  /** Puts the addon there, as it was compiled for this runtime. */
+  /**
+   * Puts the addon there, as it was compiled for this runtime. Where only one variant was, that one stands for the other:
+   * the loader goes by the names.
+   */
   const putAddon = (file: string, variant: Variant) => {
     mkdirSync(dirname(file), { recursive: true });
-    copyFileSync(addonFiles(PACKAGE_ROOT, variant).find(existsSync) ?? `no addon for ${variant}`, file);
+    const files = [variant, "napi" as const].flatMap((one) => addonFiles(PACKAGE_ROOT, one));
+    copyFileSync(files.find(existsSync) ?? `no addon for ${variant}`, file);
   };
   /** Puts something there that no runtime can load. */
   const putJunk = (file: string) => {
@@ -91,7 +96,7 @@ describe("loading the addon", () => {
     const missing = caught(() => loadAddon(root));
     expect(missing.message).to.contain(`${platform}, `).and.to.contain(process.versions.modules);
     for (const file of files) expect(missing.message).to.contain(`  ${file}\n    no such folder\n`);
-    expect(missing.message).to.contain("npm install");
+    expect(missing.message.endsWith(`\nTo mend it:\n${remedies(root).join("\n")}`)).to.equal(true);
     expect(missing.cause).to.equal(undefined);
 
     const [last = ""] = files.slice(-1);
@@ -105,11 +110,6 @@ describe("loading the addon", () => {
     const { cause } = caught(() => loadAddon(root));
     expect(cause).to.be.instanceOf(AggregateError);
     expect((cause as AggregateError).errors).to.have.length(files.length);
-  });
-
-  it("in a checkout names the command that compiles it", () => {
-    writeFileSync(join(root, "binding.gyp"), "{}");
-    expect(caught(() => loadAddon(root)).message).to.contain("npm run build:native");
   });
 
   for (const [variant, other] of [
@@ -138,5 +138,51 @@ describe("loading the addon", () => {
     expect(caught(() => loadAddon(root)).message)
       .to.contain("OFFHEAP_BUFFERS")
       .and.to.contain(`"${wrong}"`);
+  });
+});
+
+describe("what mends it when the addon does not load", () => {
+  let root: string;
+  beforeEach(() => {
+    root = makeFolder();
+  });
+  afterEach(() => removeFolder(root));
+
+  /** As in a shell that takes the path for what it is. */
+  const [quote, quoteInside] = process.platform === "win32" ? ['"', "'"] : ["'", "'\\''"];
+
+  it("is compiling it, or installing again; what is prebuilt is named", () => {
+    const lines = [
+      "  Compile the addon for this machine. It takes a C++20 compiler, make and Python 3.",
+      `    node ${quote}${join(root, "native", "compile.mjs")}${quote}`,
+      "  If node_modules was copied from another machine or platform, install again on this one:",
+      "    rm -rf node_modules && npm install",
+    ];
+    expect(remedies(root, false)).to.deep.equal([...lines, "  Prebuilt in this package: nothing."]);
+
+    for (const prebuilt of ["plan9-mips", "amiga-m68k"])
+      mkdirSync(join(root, "prebuilds", prebuilt), { recursive: true });
+    writeFileSync(join(root, "prebuilds", "README.md"), "");
+    expect(remedies(root, false)).to.deep.equal([...lines, "  Prebuilt in this package: amiga-m68k, plan9-mips."]);
+  });
+
+  it("in a checkout is its own command", () => {
+    writeFileSync(join(root, "binding.gyp"), "{}");
+    expect(remedies(root, false)).to.deep.equal([
+      "  Compile the addon in this checkout. It takes a C++20 compiler, make and Python 3.",
+      `    cd ${quote}${root}${quote} && npm run build:native`,
+    ]);
+  });
+
+  it("is one word for the shell whatever is in the path", () => {
+    const [, command] = remedies(join("it's", "a $(path)"), false);
+    const path = join(`it${quoteInside}s`, "a $(path)", "native", "compile.mjs");
+    expect(command).to.equal(`    node ${quote}${path}${quote}`);
+  });
+
+  it("is nothing with musl, and is said to be", () => {
+    expect(remedies(root, true)).to.deep.equal([
+      "  This is Linux with musl, and the addon needs glibc: here it loads neither prebuilt nor compiled.",
+    ]);
   });
 });

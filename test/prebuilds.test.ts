@@ -1,22 +1,24 @@
-/** `npm run prebuilds`: what is published is what node-gyp built, under the names the loader looks for. */
+/** `npm run prebuild -- --here`: what is published is what node-gyp built, under the names the loader looks for. */
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { expect } from "chai";
 import { addonFiles, variantsToTry } from "../dist/addon_files.js";
 import { loadAddon } from "../dist/load.js";
 import { PACKAGE_ROOT } from "./child_process.js";
+import { makeFolder, removeFolder } from "./temporary_folder.js";
 
 describe("the prebuilt files", () => {
   let root: string;
   beforeEach(() => {
-    root = mkdtempSync(join(tmpdir(), "offheap-"));
+    root = makeFolder();
   });
-  afterEach(() => rmSync(root, { recursive: true }));
+  afterEach(() => removeFolder(root));
 
   const prebuild = () =>
-    spawnSync(process.execPath, [join(PACKAGE_ROOT, "scripts", "prebuilds.mjs"), root], { encoding: "utf8" });
+    spawnSync(process.execPath, [join(PACKAGE_ROOT, "scripts", "prebuild", "run.mjs"), "--here", root], {
+      encoding: "utf8",
+    });
 
   it("are made of what was built, and load", () => {
     const built = join(root, "build", "Release");

@@ -7,6 +7,9 @@
  * lost, a request failed, the limit was passed, or nothing was ever evicted.
  */
 import { fork } from "node:child_process";
+import { once } from "node:events";
+import { request } from "node:http";
+import { text } from "node:stream/consumers";
 import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -92,7 +95,7 @@ async function measure(backEnd, flags) {
   await stop(client);
 
   const loaded = await fetchJson(`${url}/stats`);
-  const picture = await (await ask(`${url}/picture`)).text();
+  const picture = await ask(`${url}/picture`);
   await ask(`${url}/objects`, "DELETE");
   const emptied = await settledStats(url);
   const exitCode = await stop(server);
@@ -168,11 +171,14 @@ function messageOf(child, type) {
 /**
  * @param {string} url
  * @param {string} [method]
+ * @returns {Promise<string>} What came back.
  */
 async function ask(url, method = "GET") {
-  const response = await fetch(url, { method });
-  if (!response.ok) throw new Error(`${method} ${url} was answered with ${response.status}`);
-  return response;
+  const [response] = await once(request(url, { method, agent: false }).end(), "response");
+  const body = await text(response);
+  const { statusCode } = response;
+  if (statusCode < 200 || statusCode > 299) throw new Error(`${method} ${url} was answered with ${statusCode}`);
+  return body;
 }
 
 /**
@@ -180,5 +186,5 @@ async function ask(url, method = "GET") {
  * @returns {Promise<any>}
  */
 async function fetchJson(url) {
-  return (await ask(url)).json();
+  return JSON.parse(await ask(url));
 }

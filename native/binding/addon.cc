@@ -1,6 +1,7 @@
 // The addon as a module: lib/native.ts calls it NativeAddon.
 #include <napi.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <string>
 
@@ -12,7 +13,7 @@
 #include "os/pages.h"
 
 #ifdef _WIN32
-#include <windows.h>
+#include "os/windows.h"
 #endif
 
 namespace offheap::binding {
@@ -23,7 +24,8 @@ namespace {
 std::string library_key() {
   static const char here = 0;
   char words[32];
-  std::snprintf(words, sizeof words, "%p", static_cast<const void*>(&here));
+  std::snprintf(words, sizeof words, "0x%llx",
+                static_cast<unsigned long long>(reinterpret_cast<std::uintptr_t>(&here)));
   return words;
 }
 

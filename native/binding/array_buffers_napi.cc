@@ -8,9 +8,17 @@
 #include "binding/lease_map.h"
 
 #ifdef _WIN32
-#include <windows.h>
-#else
+#include "os/windows.h"
+#elif !defined(__linux__)
 #include <dlfcn.h>
+#endif
+
+#ifdef __linux__
+// Null where the runtime has no such function. Weak, and not looked up with dlsym(), which older systems have in
+// another library.
+extern "C" [[gnu::weak]] napi_status node_api_create_external_sharedarraybuffer(
+    napi_env env, void* data, std::size_t bytes, void (*finalize)(void* data, void* hint), void* hint,
+    napi_value* result);
 #endif
 
 namespace offheap::binding {
@@ -76,11 +84,15 @@ using CreateShared = napi_status (*)(napi_env, void* data, std::size_t bytes, vo
 
 // Node 22.23, 24.16, 26.1 and later have it; a library that needs it to load would not load in any other.
 CreateShared find_create_shared() {
+#ifdef __linux__
+  return node_api_create_external_sharedarraybuffer;
+#else
   constexpr const char* kName = "node_api_create_external_sharedarraybuffer";
 #ifdef _WIN32
   return reinterpret_cast<CreateShared>(reinterpret_cast<void*>(GetProcAddress(GetModuleHandleW(nullptr), kName)));
 #else
   return reinterpret_cast<CreateShared>(dlsym(RTLD_DEFAULT, kName));
+#endif
 #endif
 }
 

@@ -1,4 +1,4 @@
-# What both variants of the addon share; binding.gyp includes it in each.
+# What both variants of the addon share; offheap.gypi includes it in each.
 {
   # NAPI_VERSION is fixed, not the building Node's own: a binary built on a newer Node must load in Node 20.
   # A worker may be terminated in the middle of a call; then an error that cannot be thrown is dropped, where
@@ -23,6 +23,7 @@
   ],
   "conditions": [
     ["OS=='linux'", {
+      "sources": ["older_systems_linux.cc"],
       # Never unloaded: a buffer may outlive the worker that alone had loaded the library, and its finalizer is here.
       "ldflags": ["-Wl,-z,nodelete", "-Wl,--exclude-libs,ALL"]
     }]

@@ -12,15 +12,17 @@ export const CACHE = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"
  *
  * @param {string} name
  * @param {(empty: string) => Promise<void>} fill
+ * @param {{ anew?: boolean }} [options] Anew: made although it is there.
  * @returns {Promise<string>}
  */
-export async function cached(name, fill) {
+export async function cached(name, fill, { anew = false } = {}) {
   const folder = join(CACHE, name);
-  if (existsSync(folder)) return folder;
+  if (existsSync(folder) && !anew) return folder;
   mkdirSync(dirname(folder), { recursive: true });
   const unfinished = mkdtempSync(`${folder}.`);
   try {
     await fill(unfinished);
+    if (anew) rmSync(folder, { recursive: true, force: true });
     if (!existsSync(folder)) renameSync(unfinished, folder);
   } finally {
     rmSync(unfinished, { recursive: true, force: true });

@@ -8,12 +8,13 @@ import { command } from "./command.mjs";
 
 /**
  * @param {import("./table.mjs").Runtime} runtime
- * @returns {Promise<string>} The folder its package was unpacked in. A Node has its headers in it.
+ * @param {string} [platform] What it runs on: this machine, when it is not told.
+ * @returns {Promise<string>} The folder its package was unpacked in. A Node for Linux has its headers in it.
  */
-export async function download({ packages, version, binary }) {
-  const { name, integrity } = packages[process.arch] ?? {};
-  if (process.platform !== "linux" || name === undefined || integrity === undefined) {
-    throw new Error(`There is no runtime for ${process.platform}-${process.arch} in scripts/runtimes/table.mjs`);
+export async function download({ packages, version, binary }, platform = `${process.platform}-${process.arch}`) {
+  const { name, integrity } = packages[platform] ?? {};
+  if (name === undefined || integrity === undefined) {
+    throw new Error(`There is no runtime for ${platform} in scripts/runtimes/table.mjs`);
   }
   return cached(`${name.replace("/", "-")}-${version}`, async (folder) => {
     console.log(`fetching ${name} ${version}`);

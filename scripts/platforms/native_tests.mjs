@@ -1,0 +1,20 @@
+// @ts-check
+/** The C++ tests, compiled for another system or processor and run by a program that can. */
+import { spawnSync } from "node:child_process";
+import { availableParallelism } from "node:os";
+
+/**
+ * @param {string} root The checkout.
+ * @param {string} title
+ * @param {Record<string, string>} variables For make.
+ * @param {NodeJS.ProcessEnv} [env] Added to this process's.
+ * @returns {boolean} Whether all is well.
+ */
+export function runNativeTests(root, title, variables, env = {}) {
+  console.log(`native ${title}`);
+  const settings = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
+  const values = ["--no-print-directory", `-j${availableParallelism()}`, "-C", "native", "test", ...settings];
+  const { status, error } = spawnSync("make", values, { cwd: root, env: { ...process.env, ...env }, stdio: "inherit" });
+  if (error !== undefined) throw error;
+  return status === 0;
+}

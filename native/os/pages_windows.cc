@@ -156,9 +156,14 @@ Result<Done> discard(std::byte* start, std::size_t bytes) {
 
 Result<Done> release(std::byte* start, std::size_t bytes) {
   if (refused_by_test(Call::kRelease)) return last_error(Call::kRelease);
-  // A size is refused: a reservation ends as a whole.
-  if (::VirtualFree(start, 0, MEM_RELEASE) == 0) return last_error(Call::kRelease);
+  // Before the place is free: another thread may have it the moment it is.
   late_touches::forget(start, bytes);
+  // A size is refused: a reservation ends as a whole.
+  if (::VirtualFree(start, 0, MEM_RELEASE) == 0) {
+    const Error error = last_error(Call::kRelease);
+    (void)late_touches::expect(start, bytes);
+    return error;
+  }
   return Done{};
 }
 

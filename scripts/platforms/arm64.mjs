@@ -3,7 +3,7 @@
  * `npm run test:arm64`: compiles for Linux on arm64 and runs the C++ tests and the compiled mocha suite in Node's own
  * arm64 programs; on another processor under qemu. Ends with 1 when a test failed, 2 when programs are missing.
  *
- *   --only native,node-22-v8,node-22-napi    runs those
+ *   --only native,node-22    runs those; the beginning of a name stands for all that begin so
  */
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,6 +16,7 @@ import { targetFor } from "../prebuild/targets.mjs";
 import { CACHE } from "../runtimes/cache.mjs";
 import { download } from "../runtimes/download.mjs";
 import { inLanes } from "../runtimes/lanes.mjs";
+import { chosen } from "../runtimes/only.mjs";
 import { runSuite } from "../runtimes/run_suite.mjs";
 import { makeStage } from "../runtimes/stage.mjs";
 import { RUNTIMES } from "../runtimes/table.mjs";
@@ -23,7 +24,9 @@ import { runNativeTests } from "./native_tests.mjs";
 
 const root = join(import.meta.dirname, "..", "..");
 const { values } = parseArgs({ options: { only: { type: "string" } } });
-const wanted = (/** @type {string} */ name) => values.only === undefined || values.only.split(",").includes(name);
+// The suite is long under qemu: these two lines of Node are the ones that matter most.
+const runtimes = RUNTIMES.filter(({ name }) => /^node-2[24]-/.test(name));
+const names = chosen(values.only, ["native", ...runtimes.map(({ name }) => name)], (name) => name);
 
 const emulated = process.arch !== "arm64";
 const emulator = emulated ? ["qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"] : [];
@@ -32,15 +35,14 @@ if (emulated) {
 }
 let good = true;
 
-if (wanted("native")) {
+if (names.includes("native")) {
   const prefix = toolPrefix("arm64");
   const variables = { CXX: `${prefix}g++`, AR: `${prefix}ar`, BUILD: "build/arm64", RUNNER: emulator.join(" ") };
   good = runNativeTests(root, "linux-arm64", variables) && good;
 }
 
-// The suite is long under qemu: these two lines of Node are the ones that matter most.
 const jobs = [];
-for (const runtime of RUNTIMES.filter(({ name }) => /^node-2[24]-/.test(name) && wanted(name))) {
+for (const runtime of runtimes.filter(({ name }) => names.includes(name))) {
   const { name, version, variant, binary, flags } = runtime;
   const variants = /** @type {const} */ (["napi", "v8"]);
   /** @type {string[]} */

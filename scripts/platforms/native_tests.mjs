@@ -3,6 +3,9 @@
 import { spawnSync } from "node:child_process";
 import { availableParallelism } from "node:os";
 
+/** They take a minute, and so does the compiler. What takes this long hangs. */
+const MOST_MILLISECONDS = 15 * 60_000;
+
 /**
  * @param {string} root The checkout.
  * @param {string} title
@@ -14,7 +17,12 @@ export function runNativeTests(root, title, variables, env = {}) {
   console.log(`native ${title}`);
   const settings = Object.entries(variables).map(([name, value]) => `${name}=${value}`);
   const values = ["--no-print-directory", `-j${availableParallelism()}`, "-C", "native", "test", ...settings];
-  const { status, error } = spawnSync("make", values, { cwd: root, env: { ...process.env, ...env }, stdio: "inherit" });
+  const { status, error } = spawnSync("make", values, {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: "inherit",
+    timeout: MOST_MILLISECONDS,
+  });
   if (error !== undefined) throw error;
   return status === 0;
 }

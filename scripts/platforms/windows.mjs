@@ -3,7 +3,7 @@
  * `npm run test:windows`: compiles for Windows with mingw-w64 and runs the C++ tests and the compiled mocha suite under
  * Wine, the latter in Node's own node.exe. Ends with 1 when a test failed, 2 when programs are missing.
  *
- *   --only native,node-20,node-22    runs those
+ *   --only native,node-22    runs those; the beginning of a name stands for all that begin so
  */
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
@@ -15,6 +15,7 @@ import { targetFor } from "../prebuild/targets.mjs";
 import { CACHE } from "../runtimes/cache.mjs";
 import { download } from "../runtimes/download.mjs";
 import { inLanes } from "../runtimes/lanes.mjs";
+import { chosen } from "../runtimes/only.mjs";
 import { runSuite } from "../runtimes/run_suite.mjs";
 import { makeStage } from "../runtimes/stage.mjs";
 import { WINDOWS_RUNTIMES } from "../runtimes/table.mjs";
@@ -23,17 +24,18 @@ import { prepareWine, WINE, WINE_PROGRAMS } from "./wine.mjs";
 
 const root = join(import.meta.dirname, "..", "..");
 const { values } = parseArgs({ options: { only: { type: "string" } } });
-const wanted = (/** @type {string} */ name) => values.only === undefined || values.only.split(",").includes(name);
+const runtimes = WINDOWS_RUNTIMES;
+const names = chosen(values.only, ["native", ...runtimes.map(({ name }) => name)], (name) => name);
 
 needPrograms({ [WINDOWS_COMPILER]: "g++-mingw-w64-x86-64-posix", ...WINE_PROGRAMS });
 const wine = await prepareWine();
 let good = true;
 
-if (wanted("native")) {
+if (names.includes("native")) {
   good = runNativeTests(root, "win32-x64", { MODE: "mingw", RUNNER: WINE }, wine) && good;
 }
 const jobs = [];
-for (const runtime of WINDOWS_RUNTIMES.filter(({ name }) => wanted(name))) {
+for (const runtime of runtimes.filter(({ name }) => names.includes(name))) {
   const { name, version, variant, flags } = runtime;
   const addon = await build(root, targetFor(runtime, "win32", "x64"));
   const node = join(await download(runtime, "win32-x64"), runtime.binary);

@@ -16,6 +16,7 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { chosen } from "../runtimes/only.mjs";
 import { build } from "./build.mjs";
 import { takeLocalBuild } from "./here.mjs";
 import { WINDOWS_COMPILER } from "./mingw.mjs";
@@ -40,21 +41,7 @@ if (values.list) {
 } else if (values.here) {
   process.exitCode = takeLocalBuild(resolve(positionals[0] ?? root)) ? 0 : 1;
 } else {
-  const chosen = choose(values.only);
-  if (chosen.length > 0) await makeAll(chosen);
-}
-
-/** @param {string | undefined} only */
-function choose(only) {
-  if (only === undefined) return TARGETS;
-  const beginnings = only.split(",").map((name) => name.trim());
-  for (const beginning of beginnings) {
-    if (beginning !== "" && TARGETS.some((target) => nameOf(target).startsWith(beginning))) continue;
-    console.error(`Nothing is published as "${beginning}". --list names all files`);
-    process.exitCode = 2;
-    return [];
-  }
-  return TARGETS.filter((target) => beginnings.some((beginning) => nameOf(target).startsWith(beginning)));
+  await makeAll(chosen(values.only, TARGETS, nameOf));
 }
 
 /** @param {readonly Target[]} targets */

@@ -14,6 +14,7 @@ import { targetFor } from "../prebuild/targets.mjs";
 import { CACHE } from "./cache.mjs";
 import { download } from "./download.mjs";
 import { inLanes } from "./lanes.mjs";
+import { chosen } from "./only.mjs";
 import { runSuite } from "./run_suite.mjs";
 import { makeStage } from "./stage.mjs";
 import { RUNTIMES } from "./table.mjs";
@@ -26,21 +27,7 @@ if (values.list) {
   for (const { name, title, version, variant } of RUNTIMES)
     console.log(`${name.padEnd(14)}${title} ${version} ${variant}`);
 } else {
-  const chosen = choose(values.only);
-  if (chosen.length > 0) process.exitCode = (await testAll(chosen)) ? 0 : 1;
-}
-
-/** @param {string | undefined} only */
-function choose(only) {
-  if (only === undefined) return RUNTIMES;
-  const beginnings = only.split(",").map((name) => name.trim());
-  for (const beginning of beginnings) {
-    if (beginning !== "" && RUNTIMES.some(({ name }) => name.startsWith(beginning))) continue;
-    console.error(`There is no runtime "${beginning}". --list names them`);
-    process.exitCode = 2;
-    return [];
-  }
-  return RUNTIMES.filter(({ name }) => beginnings.some((beginning) => name.startsWith(beginning)));
+  process.exitCode = (await testAll(chosen(values.only, RUNTIMES, ({ name }) => name))) ? 0 : 1;
 }
 
 /** @param {readonly Runtime[]} runtimes */

@@ -78,7 +78,7 @@ describe("examples", () => {
   });
 
   it("blob-cache: both back ends serve every body bit for bit and lose nothing", async () => {
-    const output = await runWell("blob-cache/run.mjs", "--requests", "600", "--limit-mib", "24");
+    const output = await runWell("blob-cache/run.mjs", "--requests", "600", "--seconds", "900", "--limit-mib", "24");
     expect(output).to.match(/offheap +plain Buffers +ratio\n/);
     for (const row of ["hash mismatches", "failed requests", "bytes in use at the end"]) {
       expect(output).to.match(new RegExp(`^${row} +0 +0$`, "m"));
@@ -90,11 +90,13 @@ describe("examples", () => {
   });
 
   it("blob-cache: the clock bounds a run, and that is said", async () => {
-    const output = await runWell(
+    const { stdout } = await run(
       ...(["blob-cache/run.mjs", "--blocks", "buffers"] as const),
       ...(["--requests", "1000000000", "--seconds", "1"] as const),
     );
-    expect(output).to.include("the clock ended the run before all requests were sent");
+    expect(stdout).to.include("the clock ended the run before all requests were sent");
+    // How far it comes in that second, and so whether it evicts anything, is another matter.
+    expect(stdout).to.not.match(/came back wrong|requests failed|were lost/);
   });
 
   it("blob-cache: a run in which nothing is evicted is a failure", async () => {

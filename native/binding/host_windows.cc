@@ -3,7 +3,7 @@
 //
 // The import names NODE.EXE. The host may have another name (a renamed node.exe, a program with Node in it); what it
 // exports is the same. So the import is of the kind that is bound at the first call, and the hook which is asked first
-// answers with the program that is running.
+// answers with the program that is running; or with libnode.dll, where Node lies in that.
 #include <windows.h>
 // After windows.h, without which it does not compile.
 #include <delayimp.h>
@@ -14,7 +14,8 @@ namespace {
 
 FARPROC WINAPI find_host(unsigned event, DelayLoadInfo* information) {
   if (event != dliNotePreLoadLibrary || _stricmp(information->szDll, "NODE.EXE") != 0) return nullptr;
-  return reinterpret_cast<FARPROC>(GetModuleHandleW(nullptr));
+  const HMODULE library = GetModuleHandleW(L"libnode.dll");
+  return reinterpret_cast<FARPROC>(library != nullptr ? library : GetModuleHandleW(nullptr));
 }
 
 }  // namespace

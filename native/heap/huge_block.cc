@@ -23,13 +23,13 @@ os::Result<HugeBlock*> HugeBlock::make(Heap* heap, Layout layout) {
   const std::size_t offset = std::max(least_offset(), layout.align());
   const std::size_t usable = round_up(std::max<std::size_t>(layout.size(), 1), std::max(os::page_size(), kPageBytes));
   const std::size_t reserved = round_up(offset + usable, kRegionBytes);
-  const auto range = take_address_space(reserved);
+  const auto range = take_address_space(reserved, ReservationKind::kHuge);
   if (!range.ok()) return range.error();
   std::byte* const start = range.value().start;
   auto ready = os::commit(start, header_bytes());
   if (ready.ok()) ready = os::commit(start + offset, usable);
   if (!ready.ok()) {
-    give_back_address_space(start, reserved);
+    give_back_address_space(start, reserved, ReservationKind::kHuge);
     return ready.error();
   }
   auto* const block = new (start) HugeBlock;
@@ -39,7 +39,7 @@ os::Result<HugeBlock*> HugeBlock::make(Heap* heap, Layout layout) {
   block->pristine = range.value().pristine;
   const auto entered = region_map::enter(&block->head);
   if (!entered.ok()) {
-    give_back_address_space(start, reserved);
+    give_back_address_space(start, reserved, ReservationKind::kHuge);
     return entered.error();
   }
   return block;
@@ -49,7 +49,8 @@ void HugeBlock::release(HugeBlock* block) {
   const std::size_t bytes = block->head.bytes;
   region_map::remove(&block->head);
   const bool keep = block->head.keep_addresses;
-  (keep ? park_address_space : give_back_address_space)(reinterpret_cast<std::byte*>(block), bytes);
+  (keep ? park_address_space : give_back_address_space)(reinterpret_cast<std::byte*>(block), bytes,
+                                                        ReservationKind::kHuge);
 }
 
 bool HugeBlock::resize(std::size_t size) {

@@ -4,10 +4,10 @@
 //   owner                                    another thread
 //   1. inside := true                        a. the lock among the others
 //   2. wanted? then inside := false,         b. wanted := true
-//      sleep on the others' lock, to 1       c. every thread has passed a fence
-//   ... works ...                            d. wait until not inside
-//   3. inside := false                       ... works ...
-//                                            e. wanted := false, the lock among the others back
+//      the lock among the others,            c. every thread has passed a fence
+//      inside := true, that lock back        d. wait until not inside
+//   ... works ...                            ... works ...
+//   3. inside := false                       e. wanted := false, the lock among the others back
 //
 // If the owner's load in 2 missed b, it came before the fence of c, so 1 is seen in d.
 #ifndef OFFHEAP_HEAP_OWNER_LOCK_H_
@@ -31,10 +31,8 @@ class OwnerLock {
   // For the one thread that owns the heap.
   void lock_as_owner() {
     os::announce_often(inside_);
-    while (wanted_.load(std::memory_order_seq_cst)) [[unlikely]] {
-        stand_back();
-        os::announce_often(inside_);
-      }
+    if (wanted_.load(std::memory_order_seq_cst)) [[unlikely]]
+      stand_back();
   }
   void unlock_as_owner() { inside_.store(false, std::memory_order_release); }
 
@@ -53,8 +51,9 @@ class OwnerLock {
  private:
   [[gnu::cold, gnu::noinline]] void stand_back() {
     inside_.store(false, std::memory_order_release);
-    // Whoever wants the heap has this lock as long.
+    // Whoever wants the heap has this lock as long; while it is held here, nobody does.
     others_.lock();
+    inside_.store(true, std::memory_order_relaxed);
     others_.unlock();
   }
 

@@ -50,7 +50,7 @@ static_assert(kRegionMetadataBytes % kMetadataStep == 0 && bytes_of(kDataPages) 
               "the pages of a region are whole pages of the kernel's, whatever their size");
 
 os::Result<Region*> Region::make(Heap* heap) {
-  const auto range = take_address_space(kRegionBytes);
+  const auto range = take_address_space(kRegionBytes, ReservationKind::kRegion);
   if (!range.ok()) return range.error();
   std::byte* const start = range.value().start;
   // The header and the first span records.
@@ -84,7 +84,7 @@ void Region::release(Region* region) {
     poison::lift(region->address_of(run.first), bytes_of(run.count));
   }
   const bool keep = region->head.keep_addresses;
-  (keep ? park_address_space : give_back_address_space)(region->start(), kRegionBytes);
+  (keep ? park_address_space : give_back_address_space)(region->start(), kRegionBytes, ReservationKind::kRegion);
 }
 
 os::Result<Done> Region::provide_spans(std::uint32_t count) {

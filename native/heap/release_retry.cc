@@ -18,18 +18,18 @@ class RangeList {
   [[nodiscard]] std::size_t count() const { return count_; }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
-  void add(std::byte* start, std::size_t bytes) {
-    ranges_[count_++] = {start, bytes};
+  void add(std::byte* start, std::size_t bytes, ReservationKind was) {
+    ranges_[count_++] = {start, bytes, was};
     bytes_ += bytes;
   }
 
-  // The range of exactly this length that was added last, or null.
-  [[nodiscard]] std::byte* take(std::size_t bytes) {
+  // The range of exactly this length that was added last, and was a region if it is to be one, or null.
+  [[nodiscard]] std::byte* take(std::size_t bytes, ReservationKind kind) {
     for (std::size_t index = count_; index > 0; --index) {
-      std::byte* const start = ranges_[index - 1].start;
-      if (ranges_[index - 1].bytes != bytes) continue;
+      const Range range = ranges_[index - 1];
+      if (range.bytes != bytes || (kind == ReservationKind::kRegion && range.was != kind)) continue;
       remove(index - 1);
-      return start;
+      return range.start;
     }
     return nullptr;
   }
@@ -51,6 +51,7 @@ class RangeList {
   struct Range {
     std::byte* start;
     std::size_t bytes;
+    ReservationKind was;
   };
 
   void remove(std::size_t index) {
@@ -76,26 +77,26 @@ constinit Ranges ranges{};
 
 }  // namespace
 
-void keep(std::byte* start, std::size_t bytes) {
+void keep(std::byte* start, std::size_t bytes, ReservationKind was) {
   // Whatever is refused here leaves the range merely larger in memory than it could be.
   if (!os::decommit(start, bytes).ok()) (void)os::advise(start, bytes, os::Advice::kDiscard).ok();
   const std::scoped_lock lock(ranges.lock);
   ++ranges.refusals;
-  if (!ranges.refused.full()) ranges.refused.add(start, bytes);
+  if (!ranges.refused.full()) ranges.refused.add(start, bytes, was);
 }
 
-bool park(std::byte* start, std::size_t bytes) {
+bool park(std::byte* start, std::size_t bytes, ReservationKind was) {
   if (!os::discard(start, bytes).ok()) return false;
   const std::scoped_lock lock(ranges.lock);
   if (ranges.parked.full()) return false;
-  ranges.parked.add(start, bytes);
+  ranges.parked.add(start, bytes, was);
   return true;
 }
 
-std::byte* take(std::size_t bytes) {
+std::byte* take(std::size_t bytes, ReservationKind kind) {
   const std::scoped_lock lock(ranges.lock);
-  std::byte* const refused = ranges.refused.take(bytes);
-  return refused != nullptr ? refused : ranges.parked.take(bytes);
+  std::byte* const refused = ranges.refused.take(bytes, kind);
+  return refused != nullptr ? refused : ranges.parked.take(bytes, kind);
 }
 
 std::size_t retry() {

@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "heap/reservation.h"
+
 namespace offheap::heap::release_retry {
 
 // More than anybody will see: each is 64 MiB of addresses or more, and the kernel's own bound on mappings is 65,530.
@@ -15,14 +17,14 @@ namespace offheap::heap::release_retry {
 inline constexpr std::size_t kMostRanges = 4096;
 
 // Takes over [start, start + bytes), whose release was refused. Any thread, like all of these.
-void keep(std::byte* start, std::size_t bytes);
+void keep(std::byte* start, std::size_t bytes, ReservationKind was);
 
-// A kept range of exactly this length, or null. Its pages are not known to be zero or committed.
-[[nodiscard]] std::byte* take(std::size_t bytes);
+// A kept range of exactly this length, fit for this kind, or null. Its pages are not known to be zero or committed.
+[[nodiscard]] std::byte* take(std::size_t bytes, ReservationKind kind);
 
 // Takes over a range that was not offered to the kernel, for its addresses; its memory goes back now. False, and
 // nothing has changed, if there is no place in the list.
-[[nodiscard]] bool park(std::byte* start, std::size_t bytes);
+[[nodiscard]] bool park(std::byte* start, std::size_t bytes, ReservationKind was);
 // Offers the parked ranges to the kernel after all. Returns the bytes of address space it accepted.
 std::size_t release_parked();
 

@@ -4,20 +4,20 @@
 
 namespace offheap::heap {
 
-os::Result<Range> take_address_space(std::size_t bytes) {
-  if (std::byte* const kept = release_retry::take(bytes)) return Range{kept, false};
+os::Result<Range> take_address_space(std::size_t bytes, ReservationKind kind) {
+  if (std::byte* const kept = release_retry::take(bytes, kind)) return Range{kept, false};
   auto reserved = os::reserve(bytes, kRegionBytes);
   if (!reserved.ok() && release_retry::release_parked() > 0) reserved = os::reserve(bytes, kRegionBytes);
   if (!reserved.ok()) return reserved.error();
   return Range{reserved.value(), true};
 }
 
-void give_back_address_space(std::byte* start, std::size_t bytes) {
-  if (!os::release(start, bytes).ok()) release_retry::keep(start, bytes);
+void give_back_address_space(std::byte* start, std::size_t bytes, ReservationKind kind) {
+  if (!os::release(start, bytes).ok()) release_retry::keep(start, bytes, kind);
 }
 
-void park_address_space(std::byte* start, std::size_t bytes) {
-  if (!release_retry::park(start, bytes)) give_back_address_space(start, bytes);
+void park_address_space(std::byte* start, std::size_t bytes, ReservationKind kind) {
+  if (!release_retry::park(start, bytes, kind)) give_back_address_space(start, bytes, kind);
 }
 
 }  // namespace offheap::heap

@@ -30,18 +30,19 @@ struct Range {
 };
 
 // Address space for `bytes`, a multiple of kRegionBytes: one whose release was refused if there is one that fits, else
-// from the kernel. Any thread.
-[[nodiscard]] os::Result<Range> take_address_space(std::size_t bytes);
+// from the kernel. What was a huge block is used for huge blocks only: somebody may still write where its contents
+// were, and a region has its records there. Any thread.
+[[nodiscard]] os::Result<Range> take_address_space(std::size_t bytes, ReservationKind kind);
 
-// Gives address space of any length back: to the kernel, or, if it refuses, to the list of refused releases. Any
-// thread.
-void give_back_address_space(std::byte* start, std::size_t bytes);
+// Gives address space of any length back: to the kernel, or, if it refuses, to the list of refused releases, as what it
+// was. Any thread.
+void give_back_address_space(std::byte* start, std::size_t bytes, ReservationKind kind = ReservationKind::kRegion);
 
 // Gives the memory back and keeps the addresses, accessible, for the next reservation of the same length. So whoever
 // still holds an address into them (a library's thread that works on a buffer which JavaScript has freed) reads or
 // writes pages that are nobody's, where after a release it would end the process. Parked addresses are released when
 // the kernel has no others. Any thread.
-void park_address_space(std::byte* start, std::size_t bytes);
+void park_address_space(std::byte* start, std::size_t bytes, ReservationKind kind);
 
 }  // namespace offheap::heap
 

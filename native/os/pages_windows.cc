@@ -1,5 +1,6 @@
 // Windows: the VirtualAlloc family. Reservations start at multiples of 64 KiB, pages are 4 KiB, and a reservation is
 // released whole: MEM_RELEASE takes its base and size 0.
+#include <algorithm>
 #include <cstdio>
 
 #include "os/late_touches_windows.h"
@@ -139,6 +140,7 @@ Result<std::byte*> reserve(std::size_t bytes, std::size_t align) {
 Result<Done> commit(std::byte* start, std::size_t bytes) {
   if (refused_by_test(Call::kCommit)) return last_error(Call::kCommit);
   if (::VirtualAlloc(start, bytes, MEM_COMMIT, PAGE_READWRITE) == nullptr) return last_error(Call::kCommit);
+  late_touches::forget(start, bytes);
   return Done{};
 }
 
@@ -149,21 +151,26 @@ Result<Done> decommit(std::byte* start, std::size_t bytes) {
 }
 
 Result<Done> discard(std::byte* start, std::size_t bytes) {
-  // First, so that no touch comes between.
-  if (!late_touches::expect(start, bytes)) return last_error(Call::kDecommit);
+  // Before the pages go, so that no touch comes between; and of pages that were accessible only.
+  MEMORY_BASIC_INFORMATION run{};
+  for (std::byte* at = start; at < start + bytes; at = static_cast<std::byte*>(run.BaseAddress) + run.RegionSize) {
+    if (::VirtualQuery(at, &run, sizeof run) == 0) return last_error(Call::kDecommit);
+    if (run.State != MEM_COMMIT || run.Protect != PAGE_READWRITE) continue;
+    const auto left = static_cast<std::size_t>(start + bytes - at);
+    const auto length = static_cast<std::size_t>(static_cast<std::byte*>(run.BaseAddress) + run.RegionSize - at);
+    const std::uint32_t refusal = late_touches::expect(at, std::min(left, length));
+    if (refusal != 0) return Error{static_cast<int>(refusal), Call::kDecommit};
+  }
   return decommit(start, bytes);
 }
 
 Result<Done> release(std::byte* start, std::size_t bytes) {
   if (refused_by_test(Call::kRelease)) return last_error(Call::kRelease);
-  // Before the place is free: another thread may have it the moment it is.
+  // Before the place is free, since another thread may have it the moment it is. If the system refuses, whoever keeps
+  // the range gives its pages back one way or the other (release_retry.h).
   late_touches::forget(start, bytes);
   // A size is refused: a reservation ends as a whole.
-  if (::VirtualFree(start, 0, MEM_RELEASE) == 0) {
-    const Error error = last_error(Call::kRelease);
-    (void)late_touches::expect(start, bytes);
-    return error;
-  }
+  if (::VirtualFree(start, 0, MEM_RELEASE) == 0) return last_error(Call::kRelease);
   return Done{};
 }
 

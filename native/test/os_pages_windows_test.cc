@@ -90,6 +90,36 @@ class NoVirtualAlloc2 {
   NoVirtualAlloc2& operator=(const NoVirtualAlloc2&) = delete;
 };
 
+// While it lives, touches that offheap does not answer are answered here, after everybody else was asked.
+class PassedOn {
+ public:
+  PassedOn() : handler_(::AddVectoredExceptionHandler(0, answer)) { CHECK(handler_ != nullptr); }
+  ~PassedOn() { ::RemoveVectoredExceptionHandler(handler_); }
+  PassedOn(const PassedOn&) = delete;
+  PassedOn& operator=(const PassedOn&) = delete;
+
+  // Whether a touch of this address comes here.
+  [[nodiscard]] bool touch(std::byte* address) const {
+    came_ = false;
+    *const_cast<volatile std::byte*>(address) = std::byte{1};
+    return came_;
+  }
+
+ private:
+  static LONG CALLBACK answer(EXCEPTION_POINTERS* exception) {
+    const EXCEPTION_RECORD& record = *exception->ExceptionRecord;
+    if (record.ExceptionCode != EXCEPTION_ACCESS_VIOLATION) return EXCEPTION_CONTINUE_SEARCH;
+    came_ = true;
+    // So that the touch can be done again.
+    auto* const touched = reinterpret_cast<void*>(record.ExceptionInformation[1]);
+    return ::VirtualAlloc(touched, 1, MEM_COMMIT, PAGE_READWRITE) != nullptr ? EXCEPTION_CONTINUE_EXECUTION
+                                                                             : EXCEPTION_CONTINUE_SEARCH;
+  }
+
+  inline static volatile bool came_ = false;
+  void* handler_;
+};
+
 void check_aligned_reservations() {
   for (std::size_t align = 64 * kKiB; align <= 1024 * kMiB; align *= 4) {
     std::byte* const start = os::reserve(kMiB, align).value();
@@ -278,36 +308,65 @@ TEST("Windows: a discarded page gives its memory back, and whoever touches it la
   CHECK(os::release(start, 64 * kMiB).ok());
 }
 
-TEST("Windows: a touch of what was never discarded, or is released, is an access violation like any other") {
+TEST("Windows: a touch of what was never discarded, or is committed or released since, is passed on") {
+  const std::size_t page = os::page_size();
   std::byte* const discarded = os::reserve(64 * kMiB, 64 * kMiB).value();
   std::byte* const reserved = os::reserve(64 * kMiB, 64 * kMiB).value();
-  CHECK(os::commit(discarded, os::page_size()).ok());
-  CHECK(os::discard(discarded, os::page_size()).ok());
-  // The last handler takes what offheap's, which is there from the first discard on, passes on.
-  static volatile bool passed_on = false;
-  void* const last = ::AddVectoredExceptionHandler(0, [](EXCEPTION_POINTERS* exception) -> LONG {
-    if (exception->ExceptionRecord->ExceptionCode != EXCEPTION_ACCESS_VIOLATION) return EXCEPTION_CONTINUE_SEARCH;
-    passed_on = true;
-    auto* const touched = reinterpret_cast<void*>(exception->ExceptionRecord->ExceptionInformation[1]);
-    // So that the touch can be done again.
-    if (::VirtualAlloc(touched, 1, MEM_COMMIT, PAGE_READWRITE) != nullptr) return EXCEPTION_CONTINUE_EXECUTION;
-    return ::VirtualAlloc(touched, 1, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE) != nullptr
-               ? EXCEPTION_CONTINUE_EXECUTION
-               : EXCEPTION_CONTINUE_SEARCH;
-  });
-  CHECK(last != nullptr);
-  const auto is_passed_on = [](std::byte* address) {
-    passed_on = false;
-    *const_cast<volatile std::byte*>(address) = std::byte{1};
-    return passed_on;
-  };
-  CHECK(!is_passed_on(discarded));
-  CHECK(is_passed_on(reserved));
+  CHECK(os::commit(discarded, 3 * page).ok());
+  CHECK(os::discard(discarded, 2 * page).ok());
+  const PassedOn last;
+  CHECK(!last.touch(discarded));
+  CHECK(last.touch(discarded + 3 * page));
+  CHECK(last.touch(reserved));
+  // In use again, and then given up for good.
+  CHECK(os::commit(discarded, 3 * page).ok());
+  CHECK(os::decommit(discarded, 3 * page).ok());
+  CHECK(last.touch(discarded + page));
+  CHECK(os::commit(discarded, page).ok());
+  CHECK(os::discard(discarded, page).ok());
   CHECK(os::release(discarded, 64 * kMiB).ok());
-  CHECK(is_passed_on(discarded));
-  CHECK(::VirtualFree(discarded, 0, MEM_RELEASE) != 0);
+  void* const others = ::VirtualAlloc(discarded, 64 * kMiB, MEM_RESERVE, PAGE_NOACCESS);
+  CHECK(others == discarded);
+  CHECK(last.touch(discarded));
+  CHECK(::VirtualFree(others, 0, MEM_RELEASE) != 0);
   CHECK(os::release(reserved, 64 * kMiB).ok());
-  ::RemoveVectoredExceptionHandler(last);
+}
+
+TEST("Windows: what is not used stays inaccessible beside what was discarded, and its touch is passed on") {
+  OwnHeap heap;
+  const Held wall = hold(*heap, 64 * kKiB);
+  drop(*heap, hold(*heap, kMiB));
+  CHECK(heap->trim() > 0);
+  heap::Region* const region = heap->regions();
+  // A late touch is answered, and makes nothing else accessible.
+  wall.address[kMiB / 2] = std::byte{1};
+  const PassedOn last;
+  CHECK(last.touch(region->start() + region->committed_metadata));
+  CHECK(last.touch(region->start() + heap::kRegionMetadataBytes - 1));
+  CHECK(last.touch(region->address_of(heap::kDataPages - 1)));
+}
+
+TEST(
+    "Windows: discarding and touching by several threads, in addresses that go from one to the other, disturbs "
+    "nobody") {
+  for (const bool older : {false, true}) {
+    os::internal::without_virtual_alloc2 = older;
+    on_threads(4, [](std::size_t) {
+      const std::size_t page = os::page_size();
+      for (int round = 0; round < 400; ++round) {
+        const auto made = os::reserve(64 * kMiB, 64 * kMiB);
+        CHECK(made.ok());
+        std::byte* const start = made.value();
+        CHECK(os::commit(start, 4 * page).ok());
+        start[page] = std::byte{1};
+        CHECK(os::discard(start, 4 * page).ok());
+        start[page] = std::byte{2};
+        CHECK_EQ(std::to_integer<int>(start[page]), 2);
+        CHECK(os::release(start, 64 * kMiB).ok());
+      }
+    });
+    os::internal::without_virtual_alloc2 = false;
+  }
 }
 
 TEST("Windows: huge pages cannot be advised, and pages do not move: both say so and change nothing") {

@@ -2,6 +2,7 @@
 #include "heap/release_retry.h"
 
 #include <array>
+#include <cstring>
 #include <vector>
 
 #include "heap/region.h"
@@ -261,6 +262,34 @@ TEST("parked addresses stay accessible, are used again first, and are released w
   CHECK_EQ(release_retry::counts().parked_bytes, 64 * kMiB + 128 * kMiB);
   CHECK_EQ(release_retry::release_parked(), 64 * kMiB + 128 * kMiB);
   CHECK_EQ(release_retry::counts().parked_ranges, 0U);
+}
+
+TEST("what was a huge block is never a region: late writes to its contents would be writes to the region's records") {
+  release_retry::release_parked();
+  {
+    OwnHeap heap({.keep_addresses = true});
+    const std::size_t size = 60 * kMiB;
+    const Held wall = hold(*heap, 100);
+    const std::size_t regions = heap->statistics().regions;
+    std::byte* const old = heap->allocate(layout(size), Fill::kAnything).value().address;
+    CHECK(heap->free(old, size).ok());
+    CHECK_EQ(release_retry::counts().parked_bytes, 64 * kMiB);
+    std::vector<Held> blocks;
+    while (heap->statistics().regions == regions) blocks.push_back(hold(*heap, 4 * kMiB));
+    // The addresses are parked still: the new region has others.
+    CHECK_EQ(release_retry::counts().parked_bytes, 64 * kMiB);
+    std::memset(old, 0xff, kMiB);
+    CHECK(heap->check_invariants());
+    // Another huge block has them.
+    const auto again = heap->allocate(layout(size), Fill::kZero);
+    CHECK(again.value().address == old);
+    CHECK(is_zero(old, size));
+    CHECK_EQ(release_retry::counts().parked_bytes, 0U);
+    CHECK(heap->free(old, size).ok());
+    for (const Held& held : blocks) drop(*heap, held);
+    drop(*heap, wall);
+  }
+  (void)release_retry::release_parked();
 }
 
 TEST("when the kernel has no addresses left, the parked ones are released and it is asked again") {

@@ -39,7 +39,7 @@ function messageOf(error: unknown): string {
 /** What the folder has in place of the file that was looked for. */
 function whatIsThere(folder: string): string {
   if (!existsSync(folder)) return "no such folder";
-  const others = readdirSync(folder).filter((file) => file.endsWith(".node"));
+  const others = namesIn(folder).filter((file) => file.endsWith(".node"));
   return others.length === 0 ? "no such file" : `no such file; in its folder: ${others.join(", ")}`;
 }
 
@@ -55,20 +55,24 @@ export function remedies(root: string, musl = isMusl()): readonly string[] {
   return [
     `  Compile the addon for this machine. ${needs}`,
     `    node ${quoted(join(root, "native", "compile.mjs"))}`,
-    "  If node_modules was copied from another machine or platform, install again on this one:",
-    "    rm -rf node_modules && npm install",
+    "  If node_modules was copied from another machine or platform, remove it and install again on this one:",
+    "    npm install",
     `  Prebuilt in this package: ${platforms.length === 0 ? "nothing" : platforms.join(", ")}.`,
   ];
 }
 
 function prebuiltPlatforms(root: string): readonly string[] {
   const folder = join(root, "prebuilds");
-  if (!existsSync(folder)) return [];
-  const entries = readdirSync(folder, { withFileTypes: true });
-  return entries
-    .filter((entry) => entry.isDirectory())
-    .map(({ name }) => name)
-    .sort();
+  return namesIn(folder).filter((name) => namesIn(join(folder, name)).length > 0);
+}
+
+/** What is in a folder; nothing where it cannot be read, since there is another error to tell of. */
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder).sort();
+  } catch {
+    return [];
+  }
 }
 
 /** As one word for the shell. */

@@ -136,7 +136,7 @@ function run(program, values, options) {
 }
 
 /**
- * Puts all files in their place or none.
+ * Puts the files in their place, each as a whole; none when one of them does not load.
  *
  * @param {string} compiled
  */

@@ -155,8 +155,8 @@ describe("what mends it when the addon does not load", () => {
     const lines = [
       "  Compile the addon for this machine. It takes a C++20 compiler, make and Python 3.",
       `    node ${quote}${join(root, "native", "compile.mjs")}${quote}`,
-      "  If node_modules was copied from another machine or platform, install again on this one:",
-      "    rm -rf node_modules && npm install",
+      "  If node_modules was copied from another machine or platform, remove it and install again on this one:",
+      "    npm install",
     ];
     expect(remedies(root, false)).to.deep.equal([...lines, "  Prebuilt in this package: nothing."]);
 

@@ -5,7 +5,6 @@
  *
  *   --only native,node-22    runs those; the beginning of a name stands for all that begin so
  */
-import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "../prebuild/build.mjs";
@@ -51,6 +50,4 @@ for (const runtime of runtimes.filter(({ name }) => names.includes(name))) {
   );
 }
 good = (await inLanes(jobs)).every((passed) => passed) && good;
-// Wine's server stays for a while, and what it has open with it.
-spawnSync("wineserver", ["-k"], { env: { ...process.env, ...wine } });
 process.exitCode = good ? 0 : 1;

@@ -52,8 +52,7 @@ export async function build(root, target, { anew = false } = {}) {
 
 /** The program that makes the target. @param {Target} target */
 function compilerOf({ platform, arch }) {
-  if (platform === "win32") return WINDOWS_COMPILER;
-  return toolPrefix(arch) === "" ? (process.env.CXX ?? "c++") : `${toolPrefix(arch)}g++`;
+  return platform === "win32" ? WINDOWS_COMPILER : `${toolPrefix(arch)}g++`;
 }
 
 /**
@@ -70,7 +69,6 @@ async function sumOf(root, target) {
   }
   for (const tool of TOOLS) hash.update(readFileSync(join(root, "node_modules", tool, "package.json")));
   hash.update(await command(compilerOf(target), ["--version"]));
-  hash.update(`${process.env.CXXFLAGS} ${process.env.LDFLAGS}`);
   return hash.digest("hex");
 }
 

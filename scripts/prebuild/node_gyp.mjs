@@ -26,14 +26,14 @@ export function toolPrefix(arch) {
  */
 export async function compileForLinux(root, folder, { variant, arch, headers }) {
   const prefix = toolPrefix(arch);
-  const tools = prefix === "" ? {} : { CC: `${prefix}gcc`, CXX: `${prefix}g++`, AR: `${prefix}ar` };
+  const tools = { CC: `${prefix}gcc`, CXX: `${prefix}g++`, AR: `${prefix}ar` };
   // No path of this machine in the result, neither in what __FILE__ says nor anywhere else.
-  const flags = [process.env.CXXFLAGS, `-ffile-prefix-map=${root}=.`, `-ffile-prefix-map=${headers}=node`];
+  const flags = [`-ffile-prefix-map=${root}=.`, `-ffile-prefix-map=${headers}=node`];
   const nodeGyp = join("node_modules", "node-gyp", "bin", "node-gyp.js");
   const values = ["rebuild", "--jobs=max", `--arch=${arch}`, `--buffers=${variant}`];
   await command(process.execPath, [nodeGyp, ...values], {
     cwd: root,
-    env: { ...withoutNpm(process.env), ...tools, CXXFLAGS: flags.join(" "), npm_config_nodedir: headers },
+    env: { ...withoutSettings(process.env), ...tools, CXXFLAGS: flags.join(" "), npm_config_nodedir: headers },
   });
   const built = join(root, "build", "Release");
   for (const file of readdirSync(built)) {
@@ -43,7 +43,14 @@ export async function compileForLinux(root, folder, { variant, arch, headers }) 
   }
 }
 
-/** npm hands its settings to node-gyp; the headers are to be the ones we name. @param {NodeJS.ProcessEnv} env */
-function withoutNpm(env) {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !/^npm_config_/i.test(name)));
+/**
+ * npm hands its settings to node-gyp; the headers are to be the ones we name. And make would take other tools and flags
+ * than ours from these variables.
+ *
+ * @param {NodeJS.ProcessEnv} env
+ */
+function withoutSettings(env) {
+  const ours = (/** @type {[string, unknown]} */ [name]) =>
+    !/^npm_config_|^(CC|CXX|AR|LINK|LD)([._]\w+)?$|^C(PP|XX)?FLAGS|^LDFLAGS/i.test(name);
+  return Object.fromEntries(Object.entries(env).filter(ours));
 }

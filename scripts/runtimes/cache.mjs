@@ -23,9 +23,12 @@ export async function cached(name, fill, { anew = false } = {}) {
   try {
     await fill(unfinished);
     if (anew) rmSync(folder, { recursive: true, force: true });
-    if (!existsSync(folder)) renameSync(unfinished, folder);
-  } finally {
+    renameSync(unfinished, folder);
+  } catch (error) {
     rmSync(unfinished, { recursive: true, force: true });
+    // Another process may have made the same meanwhile.
+    if (!/^(ENOTEMPTY|EEXIST|EPERM)$/.test(/** @type {NodeJS.ErrnoException} */ (error).code ?? "")) throw error;
+    if (!existsSync(folder)) throw error;
   }
   return folder;
 }

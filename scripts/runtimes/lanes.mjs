@@ -18,9 +18,16 @@ export async function inLanes(jobs, most = Math.min(MOST_AT_ONCE, availableParal
   const work = async () => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const [index, job] = next;
-      results[index] = await job();
+      try {
+        results[index] = await job();
+      } catch (error) {
+        // Those that have begun go on to their end; what they work on may be removed after.
+        waiting.length = 0;
+        throw error;
+      }
     }
   };
-  await Promise.all(Array.from({ length: most }, work));
+  const ends = await Promise.allSettled(Array.from({ length: most }, work));
+  for (const end of ends) if (end.status === "rejected") throw end.reason;
   return results;
 }

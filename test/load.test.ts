@@ -160,8 +160,10 @@ describe("what mends it when the addon does not load", () => {
     ];
     expect(remedies(root, false)).to.deep.equal([...lines, "  Prebuilt in this package: nothing."]);
 
-    for (const prebuilt of ["plan9-mips", "amiga-m68k"])
+    for (const prebuilt of ["plan9-mips", "amiga-m68k"]) {
       mkdirSync(join(root, "prebuilds", prebuilt), { recursive: true });
+      writeFileSync(join(root, "prebuilds", prebuilt, "offheap.napi.node"), "");
+    }
     writeFileSync(join(root, "prebuilds", "README.md"), "");
     expect(remedies(root, false)).to.deep.equal([...lines, "  Prebuilt in this package: amiga-m68k, plan9-mips."]);
   });

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { expect } from "chai";
@@ -125,7 +125,8 @@ describe("examples", () => {
 
   it("blob-cache: an interrupted run leaves no process behind", async function () {
     const childrenOf = (pid: number) => `/proc/${pid}/task/${pid}/children`;
-    if (!existsSync(childrenOf(process.pid))) return this.skip();
+    // Not asked of the folder: Wine shows the one of the system below.
+    if (process.platform !== "linux") return this.skip();
     const child = start("blob-cache/run.mjs", "--blocks", "buffers", "--requests", "1000000000");
     const ended = once(child, "close");
     let pids: number[] = [];

@@ -67,13 +67,15 @@ void for_each_word(Leaf& leaf, std::uintptr_t address, std::uintptr_t end, Act a
   return (leaf->words[page / kWordBits].load(std::memory_order_acquire) >> (page % kWordBits) & 1) != 0;
 }
 
-[[nodiscard]] bool commit_page(std::uintptr_t address) {
+// Whether the page can be touched again, now or because this commits it.
+[[nodiscard]] bool make_accessible(std::uintptr_t address) {
   auto* const touched = reinterpret_cast<void*>(address);
   MEMORY_BASIC_INFORMATION information{};
   if (::VirtualQuery(touched, &information, sizeof information) == 0) return false;
-  // Another thread's touch of the same page may have been answered meanwhile.
+  // Between the touch and this question another thread may have answered the same, or the heap may have taken the page
+  // into use again, after which it is expected no more.
   if (information.State == MEM_COMMIT) return information.Protect == PAGE_READWRITE;
-  if (information.State != MEM_RESERVE) return false;
+  if (information.State != MEM_RESERVE || !is_expected(address)) return false;
   return ::VirtualAlloc(touched, 1, MEM_COMMIT, PAGE_READWRITE) != nullptr;
 }
 
@@ -86,16 +88,16 @@ LONG CALLBACK answer(EXCEPTION_POINTERS* exception) {
   const ULONG_PTR kind = record.ExceptionInformation[0];
   if (kind != kRead && kind != kWrite) return EXCEPTION_CONTINUE_SEARCH;
   const std::uintptr_t address = record.ExceptionInformation[1];
-  if (!is_expected(address)) return EXCEPTION_CONTINUE_SEARCH;
+  if (find_leaf(address) == nullptr) return EXCEPTION_CONTINUE_SEARCH;
   // Whoever touched the page may be between a call and the question why it failed.
   const DWORD last_error = ::GetLastError();
-  const bool committed = commit_page(address);
+  const bool accessible = make_accessible(address);
   ::SetLastError(last_error);
-  return committed ? EXCEPTION_CONTINUE_EXECUTION : EXCEPTION_CONTINUE_SEARCH;
+  return accessible ? EXCEPTION_CONTINUE_EXECUTION : EXCEPTION_CONTINUE_SEARCH;
 }
 
 // Before the handlers that are there: one that takes an access violation for the end of the process must not see what
-// is none. Ours passes on, after two loads, whatever it does not expect. Never removed; neither is the library.
+// is none. Ours passes on, after a load, what is nowhere near its own. Never removed; neither is the library.
 [[nodiscard]] bool install_handler() {
   static constinit std::atomic<void*> handler{nullptr};
   if (handler.load(std::memory_order_acquire) != nullptr) return true;

@@ -6,6 +6,7 @@
 #include <psapi.h>
 
 #include <array>
+#include <atomic>
 #include <string>
 #include <thread>
 
@@ -367,6 +368,30 @@ TEST(
     });
     os::internal::without_virtual_alloc2 = false;
   }
+}
+
+TEST("Windows: pages may come into use and go while other threads touch them late") {
+  const std::size_t page = os::page_size();
+  constexpr std::size_t kPages = 4;
+  std::byte* const start = os::reserve(64 * kMiB, 64 * kMiB).value();
+  CHECK(os::commit(start, kPages * page).ok());
+  CHECK(os::discard(start, kPages * page).ok());
+  std::atomic<bool> ended{false};
+  Threads late;
+  for (int thread = 0; thread < 3; ++thread) {
+    late.start([&] {
+      for (std::size_t at = 0; !ended; at = (at + 1) % kPages) {
+        *const_cast<volatile std::byte*>(start + at * page) = std::byte{1};
+      }
+    });
+  }
+  for (int round = 0; round < 10'000; ++round) {
+    CHECK(os::commit(start, kPages * page).ok());
+    CHECK(os::discard(start, kPages * page).ok());
+  }
+  ended = true;
+  late.join();
+  CHECK(os::release(start, 64 * kMiB).ok());
 }
 
 TEST("Windows: huge pages cannot be advised, and pages do not move: both say so and change nothing") {

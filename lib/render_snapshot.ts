@@ -41,7 +41,7 @@ const LEGEND = [
  * ```
  */
 export function renderSnapshot(snapshot: HeapSnapshot, options: RenderOptions = {}): string {
-  if (typeof snapshot !== "object" || snapshot === null) {
+  if (!looksLikeSnapshot(snapshot)) {
     throw invalidArgumentType("snapshot", "what heap.snapshot() returns", snapshot);
   }
   const { width = 100, rows = 16 } = checkOptions<RenderOptions>(options);
@@ -62,6 +62,13 @@ export function renderSnapshot(snapshot: HeapSnapshot, options: RenderOptions = 
     ...LEGEND,
   ];
   return lines.map((line) => `${line.trimEnd()}\n`).join("");
+}
+
+/** Far from a check of all that is in it: what somebody is likely to pass by mistake has none of these. */
+function looksLikeSnapshot(value: unknown): value is HeapSnapshot {
+  if (typeof value !== "object" || value === null) return false;
+  const { regions, buckets, blocks } = value as Partial<Record<keyof HeapSnapshot, unknown>>;
+  return [regions, buckets, blocks].every(Array.isArray);
 }
 
 function renderTitle({ name, pageSize, regionSize, regions, blocks }: HeapSnapshot): string[] {

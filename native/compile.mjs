@@ -13,7 +13,6 @@
 import { spawnSync } from "node:child_process";
 import {
   copyFileSync,
-  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -21,6 +20,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -118,13 +118,26 @@ function temporaryFolder(parent) {
 
 /** @param {string} target */
 function copySources(target) {
+  mkdirSync(join(target, "native"));
   for (const source of ["offheap.gypi", "binding", "heap", "os"]) {
-    cpSync(join(root, "native", source), join(target, "native", source), { recursive: true });
+    copy(join(root, "native", source), join(target, "native", source));
   }
   writeFileSync(join(target, "binding.gyp"), '{"includes": ["native/offheap.gypi"]}\n');
   const { devDependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const dependencies = Object.fromEntries(["node-gyp", "node-addon-api"].map((name) => [name, devDependencies[name]]));
   writeFileSync(join(target, "package.json"), JSON.stringify({ private: true, dependencies }));
+}
+
+/**
+ * A file, or a folder with all that is in it. Not cpSync(): of a package that may only be read it makes folders from which
+ * nothing can be removed again.
+ *
+ * @param {string} from @param {string} to
+ */
+function copy(from, to) {
+  if (!statSync(from).isDirectory()) return copyFileSync(from, to);
+  mkdirSync(to, { recursive: true });
+  for (const name of readdirSync(from)) copy(join(from, name), join(to, name));
 }
 
 /** @param {string} program @param {readonly string[]} values @param {{ shell?: boolean }} [options] */

@@ -1,5 +1,7 @@
+import { setTimeout as wait } from "node:timers/promises";
 import { expect } from "chai";
 import { Heap } from "../dist/heap.js";
+import { heap as defaultHeap } from "../dist/index.js";
 import { describeForFalseBinding } from "./bindings.js";
 import { hold } from "./garbage.js";
 
@@ -65,5 +67,23 @@ describeForFalseBinding("idle memory", (binding) => {
     const called = new Promise<void>((resolve) => setTimeout(resolve, 20));
     await called;
     expect(calls).to.equal(0);
+  });
+});
+
+describe("the timers of many heaps", () => {
+  it("do not keep them when they are closed and nobody has them any more", async () => {
+    const releases = () => defaultHeap.stats().systemCalls.release;
+    const before = releases();
+    for (let count = 0; count < 60; count++) {
+      const own = new Heap();
+      own.free(own.alloc(1000));
+      own.close();
+    }
+    // Each has a timer, which looks after a second; a runtime may hold some of the last.
+    for (let look = 0; releases() - before < 50 && look < 300; look++) {
+      await wait(20);
+      globalThis.gc?.();
+    }
+    expect(releases() - before).to.be.at.least(50);
   });
 });

@@ -127,7 +127,7 @@ describe("renderSnapshot", () => {
   });
 
   it("refuses what is no snapshot and no options", () => {
-    for (const snapshot of [undefined, null, 8, "heap"]) {
+    for (const snapshot of [undefined, null, 8, "heap", {}, [], { regions: [] }]) {
       expectRefusal("ERR_INVALID_ARG_TYPE", () => renderSnapshot(as(snapshot)));
     }
     expectRefusal("ERR_INVALID_ARG_TYPE", () => renderSnapshot(SNAPSHOT, as(null)));

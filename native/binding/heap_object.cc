@@ -414,7 +414,14 @@ Napi::Value HeapObject::trim(const Napi::CallbackInfo& info) {
 Napi::Value HeapObject::decay(const Napi::CallbackInfo& info) {
   if (!was_made(info.Env())) return {};
   const std::uint64_t now = os::monotonic_milliseconds();
-  const auto left = std::max(open_->heap().decay(now), Lease::records().decay(now));
+  auto left = open_->heap().decay(now);
+  // The records are those of all heaps, and every heap's timer comes by here. Whoever really looks at them goes on
+  // while it finds something; the others must not, or each of many heaps that are gone would be kept alive by its
+  // timer.
+  SharedHeap& records = Lease::records();
+  if (!records.has_just_decayed(now) && records.decay(now) == SharedHeap::Left::kIdlePages) {
+    left = SharedHeap::Left::kIdlePages;
+  }
   return Napi::String::New(info.Env(), left == SharedHeap::Left::kIdlePages ? "idle pages"
                                        : left == SharedHeap::Left::kBlocks  ? "blocks"
                                                                             : "nothing");

@@ -26,6 +26,9 @@ os::Result<HugeBlock*> HugeBlock::make(Heap* heap, Layout layout) {
   const auto range = take_address_space(reserved, ReservationKind::kHuge);
   if (!range.ok()) return range.error();
   std::byte* const start = range.value().start;
+  // What was used before reads as anything that came late. Giving it back once more is one call; zeroing it would be a
+  // touch of every page.
+  const bool pristine = range.value().pristine || os::discard(start + offset, usable).ok();
   auto ready = os::commit(start, header_bytes());
   if (ready.ok()) ready = os::commit(start + offset, usable);
   if (!ready.ok()) {
@@ -36,7 +39,7 @@ os::Result<HugeBlock*> HugeBlock::make(Heap* heap, Layout layout) {
   block->head = {heap, reserved, ReservationKind::kHuge};
   block->offset = offset;
   block->usable = usable;
-  block->pristine = range.value().pristine;
+  block->pristine = pristine;
   const auto entered = region_map::enter(&block->head);
   if (!entered.ok()) {
     give_back_address_space(start, reserved, ReservationKind::kHuge);

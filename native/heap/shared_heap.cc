@@ -343,6 +343,10 @@ std::size_t SharedHeap::trim() {
   return bytes;
 }
 
+bool SharedHeap::has_just_decayed(std::uint64_t now) const {
+  return now < decayed_at_.load(std::memory_order_relaxed) + kLeastDecayInterval;
+}
+
 SharedHeap::Left SharedHeap::decay(std::uint64_t now) {
   std::uint64_t last = decayed_at_.load(std::memory_order_relaxed);
   // Another thread's timer has just done it, or has looked at the clock later than this one.

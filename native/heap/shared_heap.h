@@ -119,6 +119,8 @@ class SharedHeap {
   enum class Left : std::uint8_t { kNothing, kBlocks, kIdlePages };
   // For everybody to call, about once a second while pages are left.
   Left decay(std::uint64_t now);
+  // Whether somebody has called decay() so lately that another call would look at nothing.
+  [[nodiscard]] bool has_just_decayed(std::uint64_t now) const;
   void close();
   [[nodiscard]] bool closed() const { return closed_.load(std::memory_order_relaxed); }
 

@@ -10,6 +10,7 @@
 #include <sstream>
 #include <string>
 
+#include "heap/release_retry.h"
 #include "os/pages.h"
 #include "test/heaps.h"
 
@@ -213,6 +214,21 @@ TEST("Linux: the metadata of a region, the gap after it and its pages share no a
   CHECK(region->start() + heap::kRegionMetadataBytes == held.address);
   CHECK(pipe.can_read(held.address));
   CHECK(!pipe.can_read(region->address_of(region->committed_pages)));
+}
+
+TEST("Linux: a huge block at addresses used before takes no memory until it is touched, zeroed or not") {
+  constexpr std::size_t kSize = 100 * kMiB;
+  OwnHeap heap({.keep_addresses = true});
+  for (const Fill fill : {Fill::kZero, Fill::kAnything, Fill::kZero}) {
+    std::byte* const address = heap->allocate(layout(kSize), fill).value().address;
+    for (std::size_t offset = 0; offset < kSize; offset += 10 * kMiB) CHECK(!is_resident(address + offset));
+    CHECK(is_zero(address, kMiB));
+    fill_pattern(address, kSize, 1);
+    CHECK(heap->free(address, kSize).ok());
+    // Somebody who still works on it.
+    address[50 * kMiB] = std::byte{9};
+  }
+  (void)heap::release_retry::release_parked();
 }
 
 TEST("Linux: a huge block ends where its pages end") {

@@ -70,13 +70,19 @@ void for_each_word(Leaf& leaf, std::uintptr_t address, std::uintptr_t end, Act a
 // Whether the page can be touched again, now or because this commits it.
 [[nodiscard]] bool make_accessible(std::uintptr_t address) {
   auto* const touched = reinterpret_cast<void*>(address);
-  MEMORY_BASIC_INFORMATION information{};
-  if (::VirtualQuery(touched, &information, sizeof information) == 0) return false;
-  // Between the touch and this question another thread may have answered the same, or the heap may have taken the page
-  // into use again, after which it is expected no more.
-  if (information.State == MEM_COMMIT) return information.Protect == PAGE_READWRITE;
-  if (information.State != MEM_RESERVE || !is_expected(address)) return false;
-  return ::VirtualAlloc(touched, 1, MEM_COMMIT, PAGE_READWRITE) != nullptr;
+  // State and bit are two looks, and meanwhile the heap may take the page into use, after which it is expected no more,
+  // or give it back. A page that is ours is one or the other when both are looked at often enough.
+  constexpr int kLooks = 100;
+  for (int look = 0; look < kLooks; ++look) {
+    const bool expected = is_expected(address);
+    MEMORY_BASIC_INFORMATION information{};
+    if (::VirtualQuery(touched, &information, sizeof information) == 0) return false;
+    // Another thread may have answered the same, or the heap uses the page again.
+    if (information.State == MEM_COMMIT) return information.Protect == PAGE_READWRITE;
+    if (information.State != MEM_RESERVE) return false;
+    if (expected) return ::VirtualAlloc(touched, 1, MEM_COMMIT, PAGE_READWRITE) != nullptr;
+  }
+  return false;
 }
 
 LONG CALLBACK answer(EXCEPTION_POINTERS* exception) {

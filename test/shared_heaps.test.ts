@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { Heap } from "../dist/heap.js";
 import { type HeapHandle, heap, runtime } from "../dist/index.js";
-import { PACKAGE_ROOT, runScript } from "./child_process.js";
+import { PACKAGE_ROOT, runScript, runScriptWithManyWorkers } from "./child_process.js";
 import { collectUntil } from "./garbage.js";
 import { as, expectOffheapError, expectRefusal } from "./promises.js";
 import { losesGarbageOfWorkers, terminateEndsBusyWorkers } from "./runtime_features.js";
@@ -218,8 +218,7 @@ describe("a heap in many threads", () => {
           for (const block of freeing) heap.free(block);
         }
       }`;
-    const result = runScript(
-      "commonjs",
+    const result = runScriptWithManyWorkers(
       `const { Worker } = require("node:worker_threads");
        const { heap } = require("offheap");
        const mine = Array.from({ length: 50 }, (_, index) => new Uint8Array(heap.alloc(1000)).fill(index));

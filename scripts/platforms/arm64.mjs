@@ -5,7 +5,7 @@
  *
  *   --only native,node-22    runs those; the beginning of a name stands for all that begin so
  */
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -75,7 +75,13 @@ function startsAs([program = "", ...arguments_]) {
   const script = join(folder, "node");
   const end = arguments_.findIndex((argument) => argument.startsWith("--"));
   const words = [program, ...(end < 0 ? arguments_ : arguments_.slice(0, end))].map((word) => `'${word}'`);
-  writeFileSync(script, `#!/bin/sh\nexec ${words.join(" ")} "$@"\n`);
+  // The shell reads no further than its exec. Behind it is the program itself: an example takes process.execPath for a
+  // large file to work on.
+  const runtime = arguments_[(end < 0 ? arguments_.length : end) - 1] ?? program;
+  writeFileSync(
+    script,
+    Buffer.concat([Buffer.from(`#!/bin/sh\nexec ${words.join(" ")} "$@"\n`), readFileSync(runtime)]),
+  );
   chmodSync(script, 0o755);
   return {
     OFFHEAP_TEST_EXEC_PATH: script,
